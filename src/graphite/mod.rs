@@ -1,0 +1,1 @@
+//! The client of Graphite's render API.

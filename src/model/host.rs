@@ -1,0 +1,332 @@
+use std::collections::HashMap;
+use std::fmt;
+
+use super::{Address, DisplayName, MetricNode};
+
+/// The appliance's own host in Nagios. It keeps a configuration without any
+/// other host valid, so no caller may take its name.
+pub const SENTINEL_HOST: &str = "weather-balloon";
+
+/// A host's name in Nagios.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostId(Box<str>);
+
+impl HostId {
+    pub const MAX_BYTES: usize = 128;
+
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.is_empty() {
+            return Err("is empty");
+        }
+        if text.len() > Self::MAX_BYTES {
+            return Err("is longer than 128 bytes");
+        }
+        if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+            return Err("must begin with a letter or a digit (A-Z a-z 0-9)");
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:@+-".contains(&b)) {
+            return Err("has a character other than A-Z a-z 0-9 . _ : @ + -");
+        }
+        if text == "null" || text == SENTINEL_HOST {
+            return Err("is a reserved name");
+        }
+        Ok(Self(text.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for HostId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A host as a caller gave it, not yet checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GivenHost {
+    pub id: String,
+    pub display_name: String,
+    pub address: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    pub id: HostId,
+    pub display_name: DisplayName,
+    pub address: Address,
+    /// The name as it was given, where taming changed it; at most
+    /// [`Host::MAX_GIVEN_NAME_BYTES`] of it.
+    pub given_name: Option<Box<str>>,
+}
+
+impl Host {
+    pub const MAX_GIVEN_NAME_BYTES: usize = 1024;
+
+    /// Names every field that is at fault, not just the first.
+    pub fn parse(given: &GivenHost) -> Result<Self, Vec<(HostField, &'static str)>> {
+        let id = HostId::parse(&given.id);
+        let address = Address::parse(&given.address);
+        match (id, address) {
+            (Ok(id), Ok(address)) => {
+                let display_name = DisplayName::tame(&given.display_name, id.as_str());
+                let given_name = (display_name.as_str() != given.display_name)
+                    .then(|| cut(&given.display_name, Self::MAX_GIVEN_NAME_BYTES).into());
+                Ok(Self { id, display_name, address, given_name })
+            }
+            (id, address) => Err([
+                id.err().map(|reason| (HostField::Id, reason)),
+                address.err().map(|reason| (HostField::Address, reason)),
+            ]
+            .into_iter()
+            .flatten()
+            .collect()),
+        }
+    }
+
+    pub fn node(&self) -> MetricNode {
+        MetricNode::of(&self.id)
+    }
+}
+
+fn cut(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostField {
+    Id,
+    Address,
+}
+
+impl fmt::Display for HostField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            HostField::Id => "id",
+            HostField::Address => "address",
+        })
+    }
+}
+
+/// What is wrong with one host of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostFault {
+    /// Its place in the list, from 0.
+    pub index: usize,
+    pub field: HostField,
+    /// The start of the field's text, escaped.
+    pub value: String,
+    pub reason: String,
+}
+
+impl HostFault {
+    pub fn new(index: usize, field: HostField, value: &str, reason: impl Into<String>) -> Self {
+        const SHOWN_BYTES: usize = 80;
+        let shown = cut(value, SHOWN_BYTES);
+        let more = if shown.len() < value.len() { "..." } else { "" };
+        let value = format!("\"{}\"{more}", shown.escape_debug());
+        Self { index, field, value, reason: reason.into() }
+    }
+}
+
+impl fmt::Display for HostFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "host {}: {} {} {}", self.index, self.field, self.value, self.reason)
+    }
+}
+
+/// Every fault of a list. The first ones are kept, all are counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostFaults {
+    first: Vec<HostFault>,
+    total: usize,
+}
+
+impl HostFaults {
+    pub const MAX_KEPT: usize = 100;
+
+    pub fn push(&mut self, fault: HostFault) {
+        self.total += 1;
+        if self.first.len() < Self::MAX_KEPT {
+            self.first.push(fault);
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    pub fn first(&self) -> &[HostFault] {
+        &self.first
+    }
+}
+
+impl fmt::Display for HostFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = if self.total == 1 { "fault" } else { "faults" };
+        write!(f, "{} {noun} in the list of hosts; nothing was changed", self.total)?;
+        for fault in self.first.iter().take(10) {
+            write!(f, "; {fault}")?;
+        }
+        if self.total > 10 {
+            write!(f, "; and {} more", self.total - 10)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for HostFaults {}
+
+/// A whole set of hosts: sorted by id, no id twice, and no two ids that would
+/// share a series in Graphite.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostSet(Vec<Host>);
+
+impl HostSet {
+    pub fn parse(given: &[GivenHost]) -> Result<Self, HostFaults> {
+        let mut faults = HostFaults::default();
+        let mut hosts = Vec::with_capacity(given.len());
+        for (index, one) in given.iter().enumerate() {
+            match Host::parse(one) {
+                Ok(host) => hosts.push((index, host)),
+                Err(wrong) => {
+                    for (field, reason) in wrong {
+                        let value = match field {
+                            HostField::Id => &one.id,
+                            HostField::Address => &one.address,
+                        };
+                        faults.push(HostFault::new(index, field, value, reason));
+                    }
+                }
+            }
+        }
+        let mut by_node: HashMap<MetricNode, &str> = HashMap::with_capacity(hosts.len());
+        for (index, host) in &hosts {
+            let id = host.id.as_str();
+            match by_node.insert(host.node(), id) {
+                None => {}
+                Some(other) if other == id => {
+                    faults.push(HostFault::new(*index, HostField::Id, id, "is there twice"));
+                }
+                Some(other) => faults.push(HostFault::new(
+                    *index,
+                    HostField::Id,
+                    id,
+                    format!(
+                        "would share its metrics with \"{other}\": both are {} in Graphite",
+                        host.node()
+                    ),
+                )),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let mut hosts: Vec<Host> = hosts.into_iter().map(|(_, host)| host).collect();
+        hosts.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(Self(hosts))
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, Host> {
+        self.0.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn get(&self, id: &HostId) -> Option<&Host> {
+        self.0.binary_search_by(|host| host.id.cmp(id)).ok().map(|at| &self.0[at])
+    }
+
+    /// The set without the hosts that `keep` turns down.
+    pub fn retain(mut self, keep: impl FnMut(&Host) -> bool) -> Self {
+        self.0.retain(keep);
+        self
+    }
+}
+
+impl<'a> IntoIterator for &'a HostSet {
+    type Item = &'a Host;
+    type IntoIter = std::slice::Iter<'a, Host>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(id: &str, address: &str) -> GivenHost {
+        GivenHost { id: id.into(), display_name: format!("vm {id}"), address: address.into() }
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let faults = HostSet::parse(&[
+            given("ok", "127.0.0.1"),
+            given("", "x y"),
+            given("a.b", "127.0.0.1"),
+            given("a_b", "127.0.0.1"),
+            given("ok", "127.0.0.2"),
+            given(SENTINEL_HOST, "127.0.0.1"),
+        ])
+        .unwrap_err();
+        assert_eq!(faults.total(), 5);
+        let text = faults.to_string();
+        for part in [
+            "5 faults in the list of hosts; nothing was changed",
+            "host 1: id \"\" is empty",
+            "host 1: address \"x y\" is neither",
+            "host 3: id \"a_b\" would share its metrics with \"a.b\"",
+            "host 4: id \"ok\" is there twice",
+            "host 5: id \"weather-balloon\" is a reserved name",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in {text:?}");
+        }
+    }
+
+    #[test]
+    fn faults_are_bounded() {
+        let many: Vec<_> = (0..5000).map(|_| given(&"\n".repeat(1_000), "")).collect();
+        let faults = HostSet::parse(&many).unwrap_err();
+        assert_eq!(faults.total(), 10_000);
+        assert_eq!(faults.first().len(), HostFaults::MAX_KEPT);
+        assert!(faults.to_string().len() < 4_000);
+    }
+
+    #[test]
+    fn a_set_is_sorted_and_searchable() {
+        let set =
+            HostSet::parse(&[given("b", "::1"), given("B", "::1"), given("a", "::1")]).unwrap();
+        let ids: Vec<_> = set.iter().map(|h| h.id.as_str()).collect();
+        assert_eq!(ids, ["B", "a", "b"]);
+        assert!(set.get(&HostId::parse("a").unwrap()).is_some());
+        assert!(set.get(&HostId::parse("c").unwrap()).is_none());
+    }
+
+    #[test]
+    fn the_given_name_is_kept_when_tamed() {
+        let host = Host::parse(&GivenHost {
+            id: "a".into(),
+            display_name: "x;\u{e9}".repeat(1000),
+            address: "::1".into(),
+        })
+        .unwrap();
+        assert!(host.given_name.unwrap().len() <= Host::MAX_GIVEN_NAME_BYTES);
+        let plain = Host::parse(&given("a", "::1")).unwrap();
+        assert_eq!(plain.given_name, None);
+    }
+}

@@ -1,0 +1,115 @@
+//! How this product opens, migrates and calls an SQLite database.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot open {path}")]
+    Open { path: PathBuf, source: rusqlite::Error },
+    #[error(
+        "{path} is on a network file system ({kind}), where SQLite is not safe; use a local disk"
+    )]
+    NetworkFileSystem { path: PathBuf, kind: &'static str },
+    #[error("{path} cannot be examined")]
+    Examine { path: PathBuf, source: io::Error },
+    #[error(
+        "{path} was written by a newer weather-balloon; upgrade the program or restore a backup of its version"
+    )]
+    Newer { path: PathBuf },
+    #[error("{path} cannot be brought to this version's schema; the data in it is as it was")]
+    Migrate { path: PathBuf, source: Box<refinery::Error> },
+    #[error("{path}: {source}")]
+    Query { path: PathBuf, source: rusqlite::Error },
+    #[error("{path}: the process is stopping")]
+    Stopping { path: PathBuf },
+}
+
+/// One connection, used by one caller at a time, on blocking threads.
+#[derive(Clone, Debug)]
+pub struct Database {
+    path: Arc<Path>,
+    /// Guards the only connection; held for one closure at a time.
+    connection: Arc<Mutex<Connection>>,
+}
+
+impl Database {
+    /// Opens or creates the database and brings it to the newest schema.
+    /// Blocks; a power cut after a commit loses nothing (synchronous=FULL).
+    pub fn open(path: &Path, migrations: refinery::Runner) -> Result<Self, Error> {
+        refuse_network_file_system(path)?;
+        let open = |source| Error::Open { path: path.to_owned(), source };
+        restrict(path).map_err(|source| Error::Examine { path: path.to_owned(), source })?;
+        let mut connection = Connection::open(path).map_err(open)?;
+        connection.busy_timeout(Duration::from_secs(5)).map_err(open)?;
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+                 PRAGMA trusted_schema = OFF; PRAGMA cache_size = -2048;",
+            )
+            .map_err(open)?;
+        migrations.set_grouped(true).run(&mut connection).map_err(|source| {
+            match source.kind() {
+                refinery::error::Kind::MissingVersion(_) => Error::Newer { path: path.to_owned() },
+                _ => Error::Migrate { path: path.to_owned(), source: Box::new(source) },
+            }
+        })?;
+        Ok(Self { path: path.into(), connection: Arc::new(Mutex::new(connection)) })
+    }
+
+    /// Runs `work` on a blocking thread with the connection to itself.
+    pub async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let database = self.clone();
+        tokio::task::spawn_blocking(move || database.call_blocking(work))
+            .await
+            .unwrap_or_else(|_| Err(Error::Stopping { path: self.path.to_path_buf() }))
+    }
+
+    pub fn call_blocking<T>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        // A panic inside a closure rolled its transaction back, so the
+        // connection behind a poisoned lock is sound.
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        work(&mut connection)
+            .map_err(|source| Error::Query { path: self.path.to_path_buf(), source })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// SQLite gives its side files the mode of the database file.
+fn restrict(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop)
+}
+
+fn refuse_network_file_system(path: &Path) -> Result<(), Error> {
+    // The magic numbers are those of statfs(2) and the kernel's magic.h.
+    const NETWORK: [(i64, &str); 6] = [
+        (0x6969, "NFS"),
+        (0xFF53_4D42, "CIFS"),
+        (0xFE53_4D42, "SMB2"),
+        (0x517B, "SMB"),
+        (0x0102_1997, "9P"),
+        (0x5346_414F, "AFS"),
+    ];
+    let dir = path.parent().unwrap_or(path);
+    let examine =
+        |errno: nix::errno::Errno| Error::Examine { path: dir.to_owned(), source: errno.into() };
+    let found = nix::sys::statfs::statfs(dir).map_err(examine)?.filesystem_type().0;
+    match NETWORK.iter().find(|(magic, _)| *magic == found) {
+        Some((_, kind)) => Err(Error::NetworkFileSystem { path: path.to_owned(), kind }),
+        None => Ok(()),
+    }
+}

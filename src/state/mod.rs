@@ -1,0 +1,1 @@
+//! This appliance's own state.

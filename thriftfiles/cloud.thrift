@@ -1,0 +1,23 @@
+/**
+ * The cloud service: who used how much.
+ *
+ * get_leaderboard and get_user_stats, with fields 1 to 5 of UserStats, are as
+ * they were in 2014 and never change.
+ *
+ * Windows are [start_time, end_time) in UTC seconds since 1970. The i32 fields
+ * stop at 2147483647 and never wrap.
+ */
+namespace py wb_services.cloud
+
+struct UserStats {
+    1: i32 cpu_time_seconds,
+    2: i32 total_uptime_seconds,
+    3: i32 instance_count,
+    4: bool is_staff,
+    5: string username
+}
+
+service Cloud {
+    list<UserStats> get_leaderboard(1: i32 start_time, 2: i32 end_time);
+    list<UserStats> get_user_stats(1: i32 start_time, 2: i32 end_time, 3: string username);
+}

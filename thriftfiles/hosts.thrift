@@ -1,0 +1,184 @@
+/**
+ * The hosts service: which machines Nagios watches, and what it measured.
+ *
+ * set_hosts and get_metrics, with the structs they use, are as they were in
+ * 2014 and never change: clients generated then go on working. Everything
+ * after the line in the service is an addition.
+ *
+ * Times are UTC seconds since 1970 unless a field says otherwise. Every added
+ * field is optional, because generated Rust reads an absent plain number as 0.
+ */
+namespace py wb_services.hosts
+
+struct Host {
+    1: string id,
+    2: string display_name,
+    3: string address
+}
+
+/** A slot without a measurement has a time and no value. */
+struct Datapoint {
+    1: i64 time,
+    2: double value
+}
+
+/** Metric name without its "nagios.<host>." head -> points, oldest first. */
+typedef map<string, list<Datapoint>> Metrics
+
+/**
+ * PENDING: accepted, not yet on disk. LIVE: in the file that Nagios reads.
+ * REJECTED: refused by `nagios -v`, or put back because Nagios died of it;
+ * never resumed. SUPERSEDED: a later generation of its source took its place.
+ */
+enum GenerationState {
+    PENDING = 0,
+    LIVE = 1,
+    REJECTED = 2,
+    SUPERSEDED = 3
+}
+
+/** One replacement of one source's whole set. */
+struct Generation {
+    1: optional i64 number,
+    /** "rpc", or "cloud:" and the cloud's name. */
+    2: optional string source,
+    3: optional GenerationState state,
+    4: optional i64 created_time,
+    /** When it reached the disk; absent if it never did. */
+    5: optional i64 live_time,
+    /** When Nagios had proved that it read it; absent until then. */
+    6: optional i64 proved_time,
+    7: optional i32 host_count,
+    /** Why it was rejected, in the operator's words. */
+    8: optional string reason,
+    /** The caller asked to pass the brake and the quarantine. */
+    9: optional bool forced,
+    /** For a rollback: the generation whose set this is. */
+    10: optional i64 restores
+}
+
+/** A host of the current union of all sources. */
+struct WatchedHost {
+    1: optional string id,
+    /** As Nagios shows it. */
+    2: optional string display_name,
+    3: optional string address,
+    /** The source that owns it, "rpc" or "cloud:NAME". */
+    4: optional string source,
+    /** False: recorded, but over max_hosts, so Nagios does not watch it. */
+    5: optional bool watched,
+    /** As the caller gave it, where that differs from display_name. */
+    6: optional string given_name
+}
+
+/** What the appliance has written and what Nagios has proved to have read. */
+struct HostsStatus {
+    /** The newest generation whose set is on disk; absent before the first. */
+    1: optional i64 live_generation,
+    2: optional i32 watched_count,
+    /** Recorded but over max_hosts. */
+    3: optional i32 unwatched_count,
+    /** Nagios has proved that it read the file on disk. */
+    4: optional bool in_step,
+    /** A restart of Nagios is still to come. */
+    5: optional bool restart_due,
+    /** Why the last restart or verification failed; absent when all is well. */
+    6: optional string trouble,
+    /** Restarts asked for since the appliance started. */
+    7: optional i64 restarts,
+    /** program_start of the running Nagios, from its status file. */
+    8: optional i64 nagios_started_time,
+    /** Milliseconds the last proved restart took. */
+    9: optional i64 last_restart_ms
+}
+
+struct HostsView {
+    1: optional HostsStatus status,
+    /** Sorted by id. */
+    2: optional list<WatchedHost> hosts
+}
+
+struct HostsDiff {
+    1: optional list<Host> added,
+    2: optional list<Host> removed,
+    /** The new form of each. */
+    3: optional list<Host> changed,
+    4: optional i32 unchanged_count
+}
+
+struct MetricsQuestion {
+    1: optional string host_name,
+    /** Parts separated by dots, each a name or "*"; absent or empty: "*.*". */
+    2: optional string key,
+    /** Default: 24 hours before end_time. */
+    3: optional i64 start_time,
+    /** Default: now. */
+    4: optional i64 end_time,
+    /** At most this many points a series, consolidated by average. */
+    5: optional i32 max_points
+}
+
+/** The set breaks the grammar: nothing was changed. */
+exception InvalidHosts {
+    1: string message,
+    /** One sentence a fault, the first 100 of them. */
+    2: list<string> faults
+}
+
+/** The change would remove too many hosts: nothing was changed. */
+exception HeldByBrake {
+    1: string message,
+    2: i32 removed_count,
+    3: i32 current_count
+}
+
+/** Nagios refused the configuration: nothing was changed. */
+exception RejectedByNagios {
+    1: string message
+}
+
+/** The question cannot be answered as it stands. */
+exception BadQuestion {
+    1: string message
+}
+
+/** Try again later; the message says what is missing and what to do. */
+exception Unavailable {
+    1: string message
+}
+
+service Hosts {
+    void set_hosts(1: list<Host> hosts);
+    Metrics get_metrics(1: string host_name, 2: string key);
+
+    /* Added since 2014. */
+
+    /**
+     * set_hosts with an answer: the generation that is live. With force it
+     * passes the brake and a quarantine.
+     */
+    Generation replace_hosts(1: list<Host> hosts, 2: bool force)
+        throws (1: InvalidHosts invalid, 2: HeldByBrake held,
+                3: RejectedByNagios rejected, 4: Unavailable unavailable);
+
+    /** What replace_hosts would change in the RPC's set; changes nothing. */
+    HostsDiff diff_hosts(1: list<Host> hosts)
+        throws (1: InvalidHosts invalid, 2: Unavailable unavailable);
+
+    HostsView get_hosts() throws (1: Unavailable unavailable);
+
+    HostsStatus get_status() throws (1: Unavailable unavailable);
+
+    /** Newest first; limit 0 means all that are kept. */
+    list<Generation> get_history(1: i32 limit)
+        throws (1: Unavailable unavailable);
+
+    /** Replaces the RPC's set by that of an earlier generation of the RPC. */
+    Generation rollback(1: i64 generation, 2: bool force)
+        throws (1: BadQuestion question, 2: HeldByBrake held,
+                3: RejectedByNagios rejected, 4: Unavailable unavailable,
+                5: InvalidHosts invalid);
+
+    Metrics query_metrics(1: MetricsQuestion question)
+        throws (1: BadQuestion question_fault, 2: Unavailable unavailable);
+}
