@@ -77,6 +77,12 @@ pub struct HostsFile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
+impl std::fmt::Display for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// What the trailer of the live file says, after it was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveFile {
