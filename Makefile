@@ -1,0 +1,33 @@
+# make build   the release binary: target/release/weather-balloon
+# make test    everything that CI checks; installs what is missing (apt)
+# make demo    Nagios, NRPE, Carbon, graphite-web and the appliance on
+#              loopback, until Ctrl-C; with ONCE=1 it ends by itself
+# make bench   the figures, into benches/RESULTS.md
+# make clean
+
+CARGO ?= cargo
+# CI shows every test's name; at a desk only what fails is worth reading.
+QUIET := $(if $(CI),,--quiet)
+
+.PHONY: build test demo bench clean
+.NOTPARALLEL:
+
+build:
+	$(CARGO) build --release --locked
+
+test:
+	bash tests/install.sh
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets $(QUIET) -- -D warnings
+	$(CARGO) test --locked $(QUIET)
+
+demo:
+	ONCE=$(ONCE) bash demo/run.sh
+
+bench:
+	bash tests/install.sh
+	$(CARGO) build --release --locked
+	$(CARGO) bench --locked --bench figures
+
+clean:
+	$(CARGO) clean
