@@ -1,0 +1,5 @@
+#![allow(dead_code, reason = "each test file uses a part of the rigs")]
+
+pub mod keeper;
+pub mod nagios;
+pub mod nrpe;
