@@ -1,0 +1,5 @@
+#![allow(dead_code, reason = "each test file uses a part of the rigs")]
+
+pub mod graphite;
+pub mod http;
+pub mod keeper;
