@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use common::graphite::{Graphite, STEP, last_step};
 use weather_balloon::graphite::{Client, Config, Error};
-use weather_balloon::model::{
-    Datapoint, HostId, KeyFault, MetricKey, MetricNode, Series, Window,
-};
+use weather_balloon::model::{Datapoint, HostId, KeyFault, MetricKey, MetricNode, Series, Window};
 
 fn client(graphite: &Graphite) -> Client {
     let config =

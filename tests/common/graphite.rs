@@ -50,7 +50,9 @@ impl Graphite {
                 return graphite;
             }
         }
-        panic!("Carbon and graphite-web did not start; are graphite-carbon, graphite-web and gunicorn installed?");
+        panic!(
+            "Carbon and graphite-web did not start; are graphite-carbon, graphite-web and gunicorn installed?"
+        );
     }
 
     fn try_start() -> Option<Graphite> {
@@ -60,9 +62,14 @@ impl Graphite {
         }
         let [line_port, pickle_port, query_port, web_port] = free_ports();
         let at = dir.path().to_str().unwrap();
-        fs::write(dir.path().join("conf/carbon.conf"), carbon_conf(at, line_port, pickle_port, query_port)).unwrap();
+        fs::write(
+            dir.path().join("conf/carbon.conf"),
+            carbon_conf(at, line_port, pickle_port, query_port),
+        )
+        .unwrap();
         fs::write(dir.path().join("conf/storage-schemas.conf"), SCHEMAS).unwrap();
-        fs::write(dir.path().join("web/local_settings.py"), local_settings(at, query_port)).unwrap();
+        fs::write(dir.path().join("web/local_settings.py"), local_settings(at, query_port))
+            .unwrap();
         let carbon = start_carbon(dir.path());
         migrate(dir.path());
         let web = start_web(dir.path(), web_port);
@@ -80,7 +87,9 @@ impl Graphite {
             }
             let listening =
                 [self.line_port, self.pickle_port, self.query_port].into_iter().all(is_open);
-            if listening && self.get("/metrics/find?query=*").is_some_and(|(status, _)| status == 200) {
+            if listening
+                && self.get("/metrics/find?query=*").is_some_and(|(status, _)| status == 200)
+            {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(20));
