@@ -1,6 +1,8 @@
 //! What the client of Graphite makes of servers that fail, lie or hang. Each
 //! fault is a sentence that says what to do, within the deadline.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::error::Error as _;
