@@ -1,5 +1,7 @@
 //! One question about a host's measurements, and who answers it.
 
+use std::sync::Arc;
+
 use crate::model::{MetricKey, MetricNode, Series};
 
 /// What was measured on a host, in a window, of at most so many points.
@@ -20,11 +22,20 @@ pub enum Error {
 }
 
 #[derive(Clone, Debug)]
-pub struct Metrics {}
+pub struct Metrics {
+    memory: Arc<[Series]>,
+}
 
 impl Metrics {
+    /// Answers every question with these series: for tests and benches of the
+    /// doors.
+    #[doc(hidden)]
+    pub fn in_memory(series: Vec<Series>) -> Self {
+        Self { memory: series.into() }
+    }
+
     /// Series sorted by name; times ascending.
     pub async fn answer(&self, _question: &Question) -> Result<Vec<Series>, Error> {
-        unimplemented!()
+        Ok(self.memory.to_vec())
     }
 }
