@@ -21,10 +21,10 @@ pub mod state;
 pub mod hosts;
 pub mod metrics;
 // floor 6: the doors
-// pub mod rpc;
+pub mod rpc;
 // floor 7: the configuration file
-// pub mod config;
+pub mod config;
 // floor 8: the process
-// pub mod daemon;
+pub mod daemon;
 // floor 9: the command line
-// pub mod cli;
+pub mod cli;
