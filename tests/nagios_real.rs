@@ -1,4 +1,4 @@
-//! The Nagios part against a real Nagios.
+//! What the Nagios part writes and proves, against a real Nagios.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,42 +9,16 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use common::nagios::{self as rig, BINARY, Settings, templates, wait_until};
-use common::nrpe::Nrpe;
+use common::nagios::{self as rig, BINARY, Settings, hosts, names_in, put, templates};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use weather_balloon::model::{GivenHost, HostId, HostSet};
-use weather_balloon::nagios::{CommandError, Config, Error, Fate, LiveFile, Nagios, VerifyError};
-
-fn part(rig: &rig::Nagios) -> Nagios {
-    part_with(rig, rig.config())
-}
-
-fn part_with(rig: &rig::Nagios, config: Config) -> Nagios {
-    assert_eq!(config.check(), []);
-    Nagios::new(config, &rig.scratch())
-}
-
-fn hosts(count: usize) -> HostSet {
-    let given: Vec<_> = (0..count)
-        .map(|n| GivenHost {
-            id: format!("i-{n:05}"),
-            display_name: format!("vm {n}"),
-            address: format!("127.0.{}.{}", n / 250, 1 + n % 250),
-        })
-        .collect();
-    HostSet::parse(&given).unwrap()
-}
-
-async fn put(part: &Nagios, generation: i64, hosts: &HostSet) -> SystemTime {
-    let verified = part.verify(part.render(generation, hosts)).await.unwrap();
-    part.swap(verified).await.unwrap()
-}
+use weather_balloon::model::{GivenHost, HostSet};
+use weather_balloon::nagios::{Config, Error, LiveFile, Nagios, VerifyError};
 
 fn refusal(outcome: Result<impl std::fmt::Debug, VerifyError>) -> String {
     match outcome {
@@ -60,23 +34,10 @@ fn fault(outcome: Result<impl std::fmt::Debug, VerifyError>) -> Error {
     }
 }
 
-fn unix(time: SystemTime) -> i64 {
-    i64::try_from(time.duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
-}
-
-fn names_in(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
-
 #[tokio::test]
 async fn sets_of_any_size_pass_a_real_verify() {
     let rig = rig::Nagios::new(Settings::default());
-    let part = part(&rig);
+    let part = rig.part();
     assert_eq!(part.live().await.unwrap(), None);
     for (generation, count) in [(1, 0), (2, 1), (3, 200)] {
         let hosts = hosts(count);
@@ -98,11 +59,11 @@ async fn sets_of_any_size_pass_a_real_verify() {
 #[tokio::test]
 async fn the_file_is_for_nagios_to_read_and_for_others_not() {
     let rig = rig::Nagios::new(Settings::default());
-    put(&part(&rig), 1, &hosts(1)).await;
+    put(&rig.part(), 1, &hosts(1)).await;
     let meta = fs::metadata(rig.hosts_file()).unwrap();
     let gid = rig::Account::of_nagios().gid;
     assert_eq!((meta.mode() & 0o7777, meta.gid()), (0o640, gid.as_raw()));
-    assert_eq!(fs::metadata(rig.scratch()).unwrap().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(rig.scratch()).unwrap().mode() & 0o777, 0o750);
 }
 
 /// Debian's own tree, as installed, with our templates copied into a cfg_dir.
@@ -189,7 +150,7 @@ fn address() -> impl Strategy<Value = String> {
 #[test]
 fn hostile_hosts_come_out_of_nagios_as_they_went_in() {
     let rig = rig::Nagios::new(Settings::default());
-    let part = part(&rig);
+    let part = rig.part();
     let count = 3000;
     let host = ("[A-Za-z0-9][A-Za-z0-9.:@+-]{0,120}", hostile_text(), address());
     let mut runner = proptest::test_runner::TestRunner::default();
@@ -235,7 +196,7 @@ fn hostile_hosts_come_out_of_nagios_as_they_went_in() {
 #[tokio::test]
 async fn a_broken_template_is_refused_in_nagios_own_words() {
     let rig = rig::Nagios::new(Settings::default());
-    let part = part(&rig);
+    let part = rig.part();
     put(&part, 1, &hosts(3)).await;
     let live = fs::read(rig.hosts_file()).unwrap();
     rig.edit("etc/conf.d/weather-balloon/atmo-vms.cfg", |text| {
@@ -259,7 +220,7 @@ async fn a_broken_template_is_refused_in_nagios_own_words() {
 async fn a_fault_in_the_hosts_is_told_by_the_name_that_the_operator_knows() {
     let rig = rig::Nagios::new(Settings::default());
     let unknown = Config { host_template: "no_such".to_owned(), ..rig.config() };
-    let part = part_with(&rig, unknown);
+    let part = rig.part_with(unknown);
     let reason = refusal(part.verify(part.render(1, &hosts(1))).await);
     let file = rig.hosts_file().display().to_string();
     assert!(reason.contains("Template 'no_such' specified in host definition"), "{reason}");
@@ -271,7 +232,7 @@ async fn a_fault_in_the_hosts_is_told_by_the_name_that_the_operator_knows() {
 #[tokio::test]
 async fn a_host_of_another_file_is_refused_and_named() {
     let rig = rig::Nagios::new(Settings::default());
-    let part = part(&rig);
+    let part = rig.part();
     put(&part, 1, &hosts(2)).await;
     let elsewhere = part.defined_elsewhere().await.unwrap();
     assert_eq!(elsewhere.keys().collect::<Vec<_>>(), ["weather-balloon"]);
@@ -329,7 +290,7 @@ async fn every_way_to_the_hosts_file_is_found() {
             symlink(&far, &linked).unwrap();
         }
         include(line);
-        let part = part_with(&rig, Config { hosts_file, ..rig.config() });
+        let part = rig.part_with(Config { hosts_file, ..rig.config() });
         for count in [3, 2] {
             put(&part, 1, &hosts(count)).await;
         }
@@ -346,7 +307,7 @@ async fn every_way_to_the_hosts_file_is_found() {
     }
 
     include(format!("cfg_dir={}", far.display()));
-    let part = part(&rig);
+    let part = rig.part();
     let fault = fault(part.verify(part.render(1, &hosts(1))).await);
     assert!(matches!(fault, Error::NotIncluded { .. }), "{fault}");
     let advice =
@@ -358,7 +319,7 @@ async fn every_way_to_the_hosts_file_is_found() {
 async fn what_cannot_be_asked_is_no_judgement() {
     let rig = rig::Nagios::new(Settings::default());
     let with = |config: Config| {
-        let part = part_with(&rig, config);
+        let part = rig.part_with(config);
         async move { fault(part.verify(part.render(1, &hosts(1))).await) }
     };
     let script = |name: &str, body: &str| {
@@ -415,7 +376,7 @@ async fn the_verify_runs_without_rights() {
     )
     .unwrap();
     fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
-    let part = part_with(&rig, Config { binary, ..rig.config() });
+    let part = rig.part_with(Config { binary, ..rig.config() });
     part.verify(part.render(1, &hosts(1))).await.unwrap();
     let seen = fs::read_to_string(seen).unwrap();
     let account = rig::Account::of_nagios();
@@ -490,7 +451,7 @@ async fn as_an_unprivileged_user() {
 #[tokio::test]
 async fn only_the_last_verified_file_can_be_swapped_in() {
     let rig = rig::Nagios::new(Settings::default());
-    let part = part(&rig);
+    let part = rig.part();
     let first = part.verify(part.render(1, &hosts(1))).await.unwrap();
     let second = part.verify(part.render(2, &hosts(2))).await.unwrap();
     assert!(matches!(part.swap(first).await, Err(Error::Restaged { .. })));
@@ -502,7 +463,7 @@ async fn only_the_last_verified_file_can_be_swapped_in() {
 #[tokio::test]
 async fn the_last_good_file_comes_back_whole() {
     let rig = rig::Nagios::new(Settings::default());
-    let part = part(&rig);
+    let part = rig.part();
     assert!(part.restore_last_good().await.unwrap().is_none());
     assert!(matches!(part.keep_as_last_good().await, Err(Error::NotWhole { .. })));
     put(&part, 1, &hosts(3)).await;
@@ -524,161 +485,4 @@ async fn the_last_good_file_comes_back_whole() {
     fs::write(&kept, &good[..good.len() / 2]).unwrap();
     assert!(part.restore_last_good().await.unwrap().is_none());
     assert_eq!(fs::read(rig.hosts_file()).unwrap(), b"# edited\n");
-}
-
-#[tokio::test]
-async fn a_running_nagios_proves_what_it_read() {
-    let rig = rig::Nagios::start_new(Settings::default());
-    let part = part(&rig);
-    let before = part.program_status().await.unwrap().unwrap();
-    assert_eq!(before.pid, Some(rig.pid()));
-    assert_eq!(part.fate_of(rig.pid(), UNIX_EPOCH).await, Fate::Alive);
-
-    for (generation, count) in [(1, 50), (2, 0)] {
-        let set = hosts(count);
-        let before = part.program_status().await.unwrap().unwrap();
-        let swapped = put(&part, generation, &set).await;
-        part.request_restart().await.unwrap();
-        rig.wait_restarted(before.program_start);
-        let after = part.program_status().await.unwrap().unwrap();
-        assert!(after.program_start > before.program_start);
-        assert!(after.program_start >= unix(swapped));
-        assert_eq!(after.pid, before.pid);
-        let mut read: Vec<_> = rig.hosts().into_keys().collect();
-        read.retain(|name| name != "weather-balloon");
-        assert!(read.iter().map(String::as_str).eq(set.iter().map(|host| host.id.as_str())));
-    }
-}
-
-#[tokio::test]
-async fn commands_find_every_state_of_the_fifo() {
-    let mut rig = rig::Nagios::start_new(Settings::default());
-    let part = part(&rig);
-    assert!(fs::metadata(rig.fifo()).unwrap().file_type().is_fifo());
-
-    // Stopped by a signal, Nagios's command worker goes on reading; the FIFO
-    // here has a reader that does not read.
-    let full = Config { command_file: Some(rig.path("full")), ..rig.config() };
-    nix::unistd::mkfifo(&rig.path("full"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let deaf = fs::OpenOptions::new().read(true).write(true).open(rig.path("full")).unwrap();
-    let ids: Vec<HostId> = hosts(3000).iter().map(|host| host.id.clone()).collect();
-    let full = part_with(&rig, full);
-    let outcome = full.schedule_checks(&ids, SystemTime::now()).await;
-    assert!(matches!(outcome, Err(CommandError::Full(_))), "{outcome:?}");
-    // The last bytes of the pipe have room for some small commands.
-    let mut outcome = Ok(());
-    for _ in 0..4096 / "[1] RESTART_PROGRAM".len() {
-        outcome = outcome.and(full.request_restart().await);
-    }
-    assert!(matches!(outcome, Err(CommandError::Full(_))), "{outcome:?}");
-    drop(deaf);
-
-    rig.stop();
-    let outcome = part.request_restart().await;
-    assert!(matches!(outcome, Err(CommandError::NoReader(_))), "{outcome:?}");
-    fs::remove_file(rig.fifo()).unwrap();
-    assert!(matches!(part.request_restart().await, Err(CommandError::Missing(_))));
-    assert!(!rig.fifo().exists());
-    fs::write(rig.fifo(), "plain").unwrap();
-    assert!(matches!(part.request_restart().await, Err(CommandError::NotAFifo(_))));
-    assert_eq!(fs::read_to_string(rig.fifo()).unwrap(), "plain");
-    let unset = rig.path("etc/nagios.cfg");
-    let text = fs::read_to_string(&unset).unwrap().replace("command_file=", "#command_file=");
-    fs::write(&unset, text).unwrap();
-    assert!(matches!(
-        part.request_restart().await,
-        Err(CommandError::Unknown(Error::NotSet { .. }))
-    ));
-}
-
-#[tokio::test]
-async fn the_fate_of_nagios_is_told() {
-    let mut rig = rig::Nagios::start_new(Settings::default());
-    let part = part(&rig);
-    let since = SystemTime::now();
-    put(&part, 1, &hosts(2)).await;
-    part.keep_as_last_good().await.unwrap();
-
-    // A file that this "verify" accepts and Nagios dies of.
-    let yes =
-        Config { binary: "/bin/true".into(), host_template: "no_such".to_owned(), ..rig.config() };
-    put(&part_with(&rig, yes), 2, &hosts(2)).await;
-    let pid = rig.pid();
-    part.request_restart().await.unwrap();
-    assert_eq!(rig.wait_ended().code(), Some(254));
-    match part.fate_of(pid, since).await {
-        Fate::BailedOut(line) => {
-            assert!(line.starts_with("Error: Template 'no_such' specified"), "{line}");
-        }
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(part.program_status().await.unwrap(), None);
-    wait_until("the command worker's end", || {
-        matches!(
-            nix::fcntl::open(
-                &rig.fifo(),
-                nix::fcntl::OFlag::O_WRONLY | nix::fcntl::OFlag::O_NONBLOCK,
-                nix::sys::stat::Mode::empty()
-            ),
-            Err(nix::errno::Errno::ENXIO)
-        )
-        .then_some(())
-    });
-    part.restore_last_good().await.unwrap().unwrap();
-
-    rig.start();
-    let pid = rig.pid();
-    rig.stop();
-    assert_eq!(part.fate_of(pid, since).await, Fate::Stopped);
-
-    rig.start();
-    let (pid, since) = (rig.pid(), SystemTime::now() + Duration::from_secs(1));
-    rig.kill9();
-    assert_eq!(part.fate_of(pid, since).await, Fate::Gone);
-    assert!(part.program_status().await.unwrap().is_some(), "its last words stay");
-}
-
-/// From check_nrpe to a whole file in the spool, in the form that is parsed.
-#[tokio::test]
-async fn checks_end_as_perfdata_in_the_spool() {
-    let nrpe = Nrpe::start();
-    let rig = rig::Nagios::start_new(Settings {
-        checks: true,
-        nrpe_port: Some(nrpe.port),
-        perfdata_interval: Some(2),
-        ..Settings::default()
-    });
-    let part = part(&rig);
-    let before = rig.program_start().unwrap();
-    let set = hosts(2);
-    put(&part, 1, &set).await;
-    part.request_restart().await.unwrap();
-    rig.wait_restarted(before);
-    let ids: Vec<HostId> = set.iter().map(|host| host.id.clone()).collect();
-    part.schedule_checks(&ids, SystemTime::now()).await.unwrap();
-
-    let spooled = || {
-        let moved = |name: &String| name.starts_with("service-perfdata.");
-        let names = names_in(&rig.spool()).into_iter().filter(moved);
-        names.map(|name| fs::read_to_string(rig.spool().join(name)).unwrap()).collect::<String>()
-    };
-    let postfixes =
-        ["connections", "disk", "idle", "load", "memory", "procs", "users", "zombie_procs"];
-    let text = wait_until("a line of every service of every host", || {
-        let text = spooled();
-        let complete = ids.iter().all(|id| {
-            postfixes.iter().all(|postfix| {
-                text.lines().any(|line| {
-                    line.contains(&format!("\tHOSTNAME::{id}\t"))
-                        && line.contains(&format!(
-                            "\tGRAPHITEPREFIX::nagios\tGRAPHITEPOSTFIX::{postfix}\tSERVICEPERFDATA::"
-                        ))
-                })
-            })
-        });
-        complete.then_some(text)
-    });
-    let idle = text.lines().find(|line| line.contains("POSTFIX::idle")).unwrap();
-    assert!(idle.starts_with("DATATYPE::SERVICEPERFDATA\tTIMET::"), "{idle}");
-    assert!(idle.ends_with("\tSERVICEPERFDATA::idle=12.5;;;0;100 'last login'=3600s"), "{idle}");
 }

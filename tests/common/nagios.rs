@@ -14,11 +14,12 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
-use weather_balloon::nagios::Config;
+use weather_balloon::model::{GivenHost, HostSet};
+use weather_balloon::nagios::{Config, Nagios as Part};
 
 use super::keeper;
 
@@ -173,6 +174,16 @@ impl Nagios {
             hosts_file: self.hosts_file(),
             ..Config::default()
         }
+    }
+
+    /// The appliance's part, for this Nagios.
+    pub fn part(&self) -> Part {
+        self.part_with(self.config())
+    }
+
+    pub fn part_with(&self, config: Config) -> Part {
+        assert_eq!(config.check(), []);
+        Part::new(config, &self.scratch())
     }
 
     /// Changes a file below this directory, in place.
@@ -361,6 +372,33 @@ impl Drop for Nagios {
     }
 }
 
+/// i-00000 and so on, on loopback addresses.
+pub fn hosts(count: usize) -> HostSet {
+    let given: Vec<_> = (0..count)
+        .map(|n| GivenHost {
+            id: format!("i-{n:05}"),
+            display_name: format!("vm {n}"),
+            address: format!("127.0.{}.{}", n / 250, 1 + n % 250),
+        })
+        .collect();
+    HostSet::parse(&given).unwrap()
+}
+
+/// Verified and swapped in; the running Nagios is not told.
+pub async fn put(part: &Part, generation: i64, hosts: &HostSet) -> SystemTime {
+    let verified = part.verify(part.render(generation, hosts)).await.unwrap();
+    part.swap(verified).await.unwrap()
+}
+
+/// Sorted.
+pub fn names_in(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> =
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
 /// The host blocks of an object cache.
 pub fn hosts_in(cache: &[u8]) -> BTreeMap<String, BTreeMap<String, String>> {
     let cache = std::str::from_utf8(cache).unwrap();
@@ -388,11 +426,8 @@ pub fn template(name: &str) -> String {
 
 /// The object files that we ship, by name.
 pub fn templates() -> Vec<(String, String)> {
-    let names = fs::read_dir(template_dir()).unwrap();
-    let mut names: Vec<_> =
-        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names = names_in(&template_dir());
     names.retain(|name| name.ends_with(".cfg"));
-    names.sort();
     names.into_iter().map(|name| (name.clone(), template(&name))).collect()
 }
 
