@@ -1,37 +1,45 @@
 //! Which hosts Nagios watches: sources, generations, the brake, and the way of
 //! a set from a caller to a Nagios that has proved that it reads it.
+//!
+//! Three tasks share the work. The keeper owns the generations and the hosts
+//! file; the restarter brings Nagios to read the file and reports its proof;
+//! the scheduler asks for the first checks of new hosts at a bounded rate.
 
+mod apply;
+mod brake;
+mod config;
+mod first_checks;
+mod keeper;
+mod pacer;
+mod restarter;
+mod union;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::model::{Host, HostFaults, HostSet, Source};
+use crate::nagios::Nagios;
+use crate::state::{NewGeneration, State};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GenerationState {
-    Pending,
-    Live,
-    Rejected,
-    Superseded,
-}
+pub use crate::state::{Generation, GenerationState};
+pub use brake::BrakeConfig;
+pub use config::Config;
+pub use first_checks::FirstChecks;
+pub use keeper::Keeper;
+pub use restarter::Restarter;
 
-/// One replacement of one source's whole set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Generation {
-    pub number: i64,
-    pub source: Source,
-    pub state: GenerationState,
-    pub created: SystemTime,
-    pub live: Option<SystemTime>,
-    pub proved: Option<SystemTime>,
-    pub host_count: usize,
-    pub reason: Option<String>,
-    pub forced: bool,
-    pub restores: Option<i64>,
-}
+use keeper::Command;
+use restarter::Progress;
+use union::Sets;
 
+/// A host of the union of all sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchedHost {
     pub host: Host,
+    /// Who owns it; of several, the first in order.
     pub source: Source,
     /// False: over max_hosts, recorded only.
     pub watched: bool,
@@ -39,15 +47,18 @@ pub struct WatchedHost {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
+    /// The newest generation in the file on disk.
     pub live_generation: Option<i64>,
     pub watched: usize,
+    /// Over max_hosts.
     pub unwatched: usize,
     /// Nagios has proved that it read the file on disk.
     pub in_step: bool,
     pub restart_due: bool,
     pub trouble: Option<String>,
+    /// Restarts asked for since this process started.
     pub restarts: u64,
-    /// UTC seconds.
+    /// `program_start` of the running Nagios, UTC seconds.
     pub nagios_started: Option<i64>,
     pub last_restart: Option<Duration>,
 }
@@ -57,6 +68,8 @@ pub struct View {
     pub status: Status,
     /// Sorted by id.
     pub hosts: Arc<[WatchedHost]>,
+    /// What could not be taken of a cloud's set, by source.
+    pub skipped: Arc<BTreeMap<Source, HostFaults>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,14 +83,18 @@ pub struct Diff {
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReplaceError {
-    #[error(transparent)]
+    /// The set cannot stand beside what is there.
+    #[error("{0}")]
     Invalid(Arc<HostFaults>),
     #[error(
-        "held by the brake: the change would remove {removed} of {current} hosts, more than [brake] allows; nothing was changed; use --force or replace_hosts with force if this is meant"
+        "held by the brake: the change would remove {removed} of {current} hosts, more than [brake] allows; \
+         nothing was changed; if it is meant, use `hosts set --force` or replace_hosts with force"
     )]
     Held { removed: usize, current: usize },
+    /// Nagios refused it, or died of it before; a sentence.
     #[error("{0}")]
     Rejected(String),
+    /// It could not be tried; a sentence.
     #[error("{0}")]
     Unavailable(String),
 }
@@ -85,7 +102,8 @@ pub enum ReplaceError {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RollbackError {
     #[error(
-        "generation {0} is not kept, or is not one of the RPC's; `hosts history` lists what there is"
+        "generation {0} is not kept, never reached Nagios, or is not one of the RPC's; \
+         `hosts history` lists what there is"
     )]
     Unknown(i64),
     #[error(transparent)]
@@ -94,36 +112,159 @@ pub enum RollbackError {
 
 /// The handle that doors and clouds hold.
 #[derive(Clone, Debug)]
-pub struct Hosts {}
+pub struct Hosts {
+    commands: mpsc::Sender<Command>,
+    published: watch::Receiver<Arc<Published>>,
+    progress: watch::Receiver<Progress>,
+    state: Option<Arc<State>>,
+}
+
+/// What the keeper shows to everybody.
+#[derive(Debug, Default)]
+struct Published {
+    sets: Sets,
+    hosts: Arc<[WatchedHost]>,
+    watched: usize,
+    live_generation: Option<i64>,
+    skipped: Arc<BTreeMap<Source, HostFaults>>,
+    trouble: Option<String>,
+}
+
+/// Room for every call that the door lets in at once, and then some: who
+/// finds it full waits.
+const MAX_WAITING_COMMANDS: usize = 1024;
 
 impl Hosts {
+    /// Takes up the work where the state says it was left. The three tasks
+    /// are to be run together.
+    pub async fn start(
+        config: Config,
+        nagios: Nagios,
+        state: State,
+    ) -> Result<(Self, Keeper, Restarter, FirstChecks), crate::state::Error> {
+        let state = Arc::new(state);
+        let (commands, waiting) = mpsc::channel(MAX_WAITING_COMMANDS);
+        let (restarter, progress, link) = restarter::Restarter::new(&config, nagios.clone());
+        let (first_checks, newcomers) = FirstChecks::new(&config, nagios.clone());
+        let (keeper, published) =
+            Keeper::load(config, nagios, Arc::clone(&state), waiting, link, newcomers).await?;
+        let hosts = Self { commands, published, progress, state: Some(state) };
+        Ok((hosts, keeper, restarter, first_checks))
+    }
+
+    /// A handle with nothing behind it: every call says so.
+    #[doc(hidden)]
+    pub fn detached() -> Self {
+        let (commands, _) = mpsc::channel(1);
+        let (_, published) = watch::channel(Arc::default());
+        let (_, progress) = watch::channel(Progress::default());
+        Self { commands, published, progress, state: None }
+    }
+
     /// Replaces the set of one source. Returns when this set, or a later one
-    /// of the source, is live on disk.
+    /// of the source, is live on disk; the restart of Nagios comes after.
     pub async fn replace(
         &self,
-        _source: Source,
-        _set: HostSet,
-        _force: bool,
+        source: Source,
+        set: HostSet,
+        force: bool,
     ) -> Result<Generation, ReplaceError> {
-        unimplemented!()
+        self.submit(NewGeneration { source, set, forced: force, restores: None }).await
     }
 
     /// Restores the RPC's set of an earlier generation.
-    pub async fn rollback(&self, _number: i64, _force: bool) -> Result<Generation, RollbackError> {
-        unimplemented!()
+    pub async fn rollback(&self, number: i64, force: bool) -> Result<Generation, RollbackError> {
+        let found = self.state()?.set_of(number).await.map_err(unavailable)?;
+        let Some(kept) = found
+            .filter(|kept| kept.generation.source == Source::Rpc && kept.generation.live.is_some())
+        else {
+            return Err(RollbackError::Unknown(number));
+        };
+        let new = NewGeneration {
+            source: Source::Rpc,
+            set: kept.set,
+            forced: force,
+            restores: Some(number),
+        };
+        Ok(self.submit(new).await?)
+    }
+
+    async fn submit(&self, new: NewGeneration) -> Result<Generation, ReplaceError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Replace { new, reply }).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
     }
 
     /// Newest first; at most `limit`.
-    pub async fn history(&self, _limit: usize) -> Result<Vec<Generation>, ReplaceError> {
-        unimplemented!()
+    pub async fn history(&self, limit: usize) -> Result<Vec<Generation>, ReplaceError> {
+        self.state()?.history(limit).await.map_err(unavailable)
     }
 
     /// What replacing the source's set would change.
-    pub fn diff(&self, _source: &Source, _set: &HostSet) -> Diff {
-        unimplemented!()
+    pub fn diff(&self, source: &Source, set: &HostSet) -> Diff {
+        let published = self.published.borrow().clone();
+        let empty = HostSet::default();
+        let current = published.sets.get(source).unwrap_or(&empty);
+        let mut diff = Diff::default();
+        for host in set {
+            match current.get(&host.id) {
+                None => diff.added.push(host.clone()),
+                Some(old) if old == host => diff.unchanged += 1,
+                Some(_) => diff.changed.push(host.clone()),
+            }
+        }
+        diff.removed = current.iter().filter(|old| set.get(&old.id).is_none()).cloned().collect();
+        diff
     }
 
-    pub fn view(&self) -> Arc<View> {
-        unimplemented!()
+    pub fn view(&self) -> View {
+        let published = self.published.borrow().clone();
+        let progress = self.progress.borrow().clone();
+        let status = Status {
+            live_generation: published.live_generation,
+            watched: published.watched,
+            unwatched: published.hosts.len() - published.watched,
+            in_step: published.live_generation.is_some() && !progress.due,
+            restart_due: progress.due,
+            trouble: published.trouble.clone().or(progress.trouble),
+            restarts: progress.restarts,
+            nagios_started: progress.program_start,
+            last_restart: progress.last_took,
+        };
+        View {
+            status,
+            hosts: Arc::clone(&published.hosts),
+            skipped: Arc::clone(&published.skipped),
+        }
     }
+
+    /// Takes new settings over; what is on disk is brought in line with them.
+    pub async fn reconfigure(&self, config: Config, nagios: Nagios) -> Result<(), ReplaceError> {
+        let command = Command::Reconfigure { config, nagios: Box::new(nagios) };
+        self.commands.send(command).await.map_err(|_| stopping())
+    }
+
+    fn state(&self) -> Result<&State, ReplaceError> {
+        self.state.as_deref().ok_or_else(stopping)
+    }
+}
+
+fn stopping() -> ReplaceError {
+    ReplaceError::Unavailable("the appliance is stopping; call again when it is back".to_owned())
+}
+
+fn unavailable(fault: crate::state::Error) -> ReplaceError {
+    ReplaceError::Unavailable(sentence(&fault))
+}
+
+/// The fault with its causes, in one sentence.
+fn sentence(fault: &dyn std::error::Error) -> String {
+    let mut told = fault.to_string();
+    let mut cause = fault.source();
+    while let Some(inner) = cause {
+        told.push_str(": ");
+        told.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    told
 }

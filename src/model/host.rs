@@ -86,6 +86,25 @@ impl Host {
         }
     }
 
+    /// A host as it was kept, so that its names come back as they were.
+    pub fn restore(
+        id: &str,
+        address: &str,
+        display_name: &str,
+        given_name: Option<String>,
+    ) -> Result<Self, String> {
+        let given = GivenHost {
+            id: id.to_owned(),
+            display_name: display_name.to_owned(),
+            address: address.to_owned(),
+        };
+        let host = Self::parse(&given).map_err(|faults| {
+            let told: Vec<_> = faults.iter().map(|(field, why)| format!("{field} {why}")).collect();
+            format!("host {id:?}: {}", told.join(", "))
+        })?;
+        Ok(Self { given_name: given_name.map(String::into_boxed_str), ..host })
+    }
+
     pub fn node(&self) -> MetricNode {
         MetricNode::of(&self.id)
     }
@@ -113,8 +132,9 @@ impl fmt::Display for HostField {
 /// What is wrong with one host of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostFault {
-    /// Its place in the list, from 0.
-    pub index: usize,
+    /// Its place in the caller's list, from 0; absent where the fault lies
+    /// between the list and what is there already.
+    pub index: Option<usize>,
     pub field: HostField,
     /// The start of the field's text, escaped.
     pub value: String,
@@ -122,18 +142,26 @@ pub struct HostFault {
 }
 
 impl HostFault {
-    pub fn new(index: usize, field: HostField, value: &str, reason: impl Into<String>) -> Self {
+    pub fn new(
+        index: impl Into<Option<usize>>,
+        field: HostField,
+        value: &str,
+        reason: impl Into<String>,
+    ) -> Self {
         const SHOWN_BYTES: usize = 80;
         let shown = cut(value, SHOWN_BYTES);
         let more = if shown.len() < value.len() { "..." } else { "" };
         let value = format!("\"{}\"{more}", shown.escape_debug());
-        Self { index, field, value, reason: reason.into() }
+        Self { index: index.into(), field, value, reason: reason.into() }
     }
 }
 
 impl fmt::Display for HostFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "host {}: {} {} {}", self.index, self.field, self.value, self.reason)
+        if let Some(index) = self.index {
+            write!(f, "host {index}: ")?;
+        }
+        write!(f, "{} {} {}", self.field, self.value, self.reason)
     }
 }
 
@@ -206,30 +234,30 @@ impl HostSet {
                 }
             }
         }
+        Self::collect(hosts, faults)
+    }
+
+    /// A set of hosts that are each valid.
+    pub fn restore(hosts: Vec<Host>) -> Result<Self, HostFaults> {
+        Self::collect(hosts.into_iter().enumerate().collect(), HostFaults::default())
+    }
+
+    fn collect(hosts: Vec<(usize, Host)>, mut faults: HostFaults) -> Result<Self, HostFaults> {
         let mut by_node: HashMap<MetricNode, &str> = HashMap::with_capacity(hosts.len());
         for (index, host) in &hosts {
             let id = host.id.as_str();
-            match by_node.insert(host.node(), id) {
-                None => {}
-                Some(other) if other == id => {
-                    faults.push(HostFault::new(*index, HostField::Id, id, "is there twice"));
-                }
-                Some(other) => faults.push(HostFault::new(
-                    *index,
-                    HostField::Id,
-                    id,
-                    format!(
-                        "would share its metrics with \"{other}\": both are {} in Graphite",
-                        host.node()
-                    ),
-                )),
-            }
+            let reason = match by_node.insert(host.node(), id) {
+                None => continue,
+                Some(other) if other == id => "is there twice".to_owned(),
+                Some(other) => shares_node(other, host),
+            };
+            faults.push(HostFault::new(*index, HostField::Id, id, reason));
         }
         if !faults.is_empty() {
             return Err(faults);
         }
         let mut hosts: Vec<Host> = hosts.into_iter().map(|(_, host)| host).collect();
-        hosts.sort_by(|a, b| a.id.cmp(&b.id));
+        hosts.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         Ok(Self(hosts))
     }
 
@@ -254,6 +282,10 @@ impl HostSet {
         self.0.retain(keep);
         self
     }
+}
+
+fn shares_node(other: &str, host: &Host) -> String {
+    format!("would share its metrics with \"{other}\": both are {} in Graphite", host.node())
 }
 
 impl<'a> IntoIterator for &'a HostSet {

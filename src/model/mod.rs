@@ -6,9 +6,11 @@ mod display_name;
 mod host;
 mod metric;
 mod source;
+mod window;
 
 pub use address::Address;
 pub use display_name::DisplayName;
 pub use host::{GivenHost, Host, HostFault, HostFaults, HostField, HostId, HostSet, SENTINEL_HOST};
 pub use metric::{Datapoint, KeyFault, MetricKey, MetricNode, MetricPart, Series};
 pub use source::{Source, SourceFault};
+pub use window::{Window, WindowFault};

@@ -2,88 +2,32 @@
 //! configuration is proved before Nagios may read it, and how we know that it
 //! did.
 
+mod candidate;
+mod command;
+mod config;
+mod error;
+mod hosts_file;
+mod main_config;
+mod object_files;
+mod places;
+mod status;
+mod text;
+mod verify;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
-
-use serde::Deserialize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::model::{Host, HostId};
 
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    pub config: PathBuf,
-    pub binary: PathBuf,
-    pub hosts_file: PathBuf,
-    /// Read from Nagios's main configuration where absent.
-    pub command_file: Option<PathBuf>,
-    pub status_file: Option<PathBuf>,
-    pub log_file: Option<PathBuf>,
-    pub hostgroup: String,
-    pub host_template: String,
-    #[serde(with = "crate::settings::duration")]
-    pub verify_timeout: Duration,
-}
+pub use config::Config;
+pub use error::{CommandError, Error, VerifyError};
+pub use hosts_file::{Digest, HostsFile, LiveFile};
+pub use status::{Fate, ProgramStatus};
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            config: "/etc/nagios4/nagios.cfg".into(),
-            binary: "/usr/sbin/nagios4".into(),
-            hosts_file: "/etc/nagios4/conf.d/weather-balloon/hosts.cfg".into(),
-            command_file: None,
-            status_file: None,
-            log_file: None,
-            hostgroup: "atmo-vms".to_owned(),
-            host_template: "atmo_vm".to_owned(),
-            verify_timeout: Duration::from_secs(300),
-        }
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("nagios")]
-pub struct Error;
-
-/// Why `nagios -v` gave no clean bill.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// Nagios's own first error.
-    #[error("Nagios refuses the configuration: {0}")]
-    Refused(String),
-    /// It could not be asked: no judgement on the hosts.
-    #[error("Nagios could not be asked to verify the configuration")]
-    NotAsked(#[from] Error),
-}
-
-/// Why a command did not get into Nagios's FIFO. All pass by themselves once
-/// Nagios is back.
-#[derive(Debug, thiserror::Error)]
-#[error("command")]
-pub struct CommandError;
-
-/// The rendered hosts file: one complete generation, with a trailer that tells
-/// a whole file from a cut one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostsFile {
-    pub bytes: Vec<u8>,
-    /// Of everything before the trailer: equal digests mean equal hosts,
-    /// whatever the generation.
-    pub digest: Digest,
-    pub count: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Digest([u8; 32]);
-
-/// What the trailer of the live file says, after it was checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LiveFile {
-    pub generation: i64,
-    pub digest: Digest,
-    pub count: usize,
-}
+use main_config::MainConfig;
+use places::Places;
 
 /// A hosts file that this Nagios has accepted, waiting beside the live one.
 /// Only [`Nagios::verify`] makes one, so nothing else can be swapped in.
@@ -92,108 +36,187 @@ pub struct Verified {
     file: HostsFile,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProgramStatus {
-    /// UTC seconds at which the running Nagios began to read its configuration.
-    pub program_start: i64,
-    pub pid: Option<i32>,
-}
-
-/// What became of Nagios's process, as far as it can be seen from here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    Alive,
-    /// Gone, and its log says that it bailed out of a configuration: the line.
-    BailedOut(String),
-    /// Gone, and its log says that it was told to stop.
-    Stopped,
-    /// Gone; the log could not be read or says nothing of it.
-    Gone,
+impl Verified {
+    pub fn file(&self) -> &HostsFile {
+        &self.file
+    }
 }
 
 #[derive(Clone, Debug)]
 pub struct Nagios {
-    config: Config,
-    scratch: PathBuf,
+    config: Arc<Config>,
+    scratch: Arc<Path>,
+    /// Guards the staged file's name while it is written, or compared and
+    /// renamed; not while Nagios reads it.
+    staging: Arc<Mutex<()>>,
+    objects: object_files::Cache,
 }
 
 impl Nagios {
-    /// `scratch` is a directory of ours for candidate configurations.
+    /// `scratch` is a directory of ours for candidate configurations. It is
+    /// made when first needed, and handed to Nagios's user where we are root.
     pub fn new(config: Config, scratch: &Path) -> Self {
-        Self { config, scratch: scratch.to_owned() }
+        Self {
+            config: Arc::new(config),
+            scratch: scratch.into(),
+            staging: Arc::default(),
+            objects: object_files::Cache::default(),
+        }
     }
 
     /// The canonical file: the hosts sorted by id, LF, then the trailer.
     pub fn render<'a>(
         &self,
-        _generation: i64,
-        _hosts: impl IntoIterator<Item = &'a Host>,
+        generation: i64,
+        hosts: impl IntoIterator<Item = &'a Host>,
     ) -> HostsFile {
-        unimplemented!()
+        let names = hosts_file::Names {
+            hostgroup: &self.config.hostgroup,
+            host_template: &self.config.host_template,
+        };
+        hosts_file::render(&names, generation, hosts)
     }
 
     /// The live hosts file, if it is there and whole.
     pub async fn live(&self) -> Result<Option<LiveFile>, Error> {
-        unimplemented!()
+        self.on_disk(|nagios| {
+            let live = Places::of(&nagios.config)?.live;
+            Ok(places::look(&live)?.map(|(file, _)| file))
+        })
+        .await
     }
 
     /// Stages the file beside the live one and proves it with `nagios -v` in
     /// a copy of the main configuration that reads it in the live one's place.
-    pub async fn verify(&self, _file: HostsFile) -> Result<Verified, VerifyError> {
-        unimplemented!()
+    /// One at a time: another verify makes the earlier token worthless.
+    pub async fn verify(&self, file: HostsFile) -> Result<Verified, VerifyError> {
+        let (prepared, file) = self
+            .on_disk(move |nagios| {
+                let _staging = nagios.staging.lock().unwrap_or_else(PoisonError::into_inner);
+                verify::Prepared::new(&nagios.config, &nagios.scratch, &file.bytes)
+                    .map(|prepared| (prepared, file))
+            })
+            .await?;
+        let verdict = prepared.run(&self.config).await?;
+        self.on_disk(move |_| Ok(verdict.settle(&prepared.places))).await??;
+        Ok(Verified { file })
     }
 
     /// Puts a proved file in the live one's place; durable when it returns.
     /// Returns the wall clock after the change of names.
-    pub async fn swap(&self, _verified: Verified) -> Result<SystemTime, Error> {
-        unimplemented!()
+    pub async fn swap(&self, verified: Verified) -> Result<SystemTime, Error> {
+        self.on_disk(move |nagios| {
+            let _staging = nagios.staging.lock().unwrap_or_else(PoisonError::into_inner);
+            places::publish(&Places::of(&nagios.config)?, &verified.file.bytes)?;
+            Ok(SystemTime::now())
+        })
+        .await
     }
 
     /// Keeps the live file as the one to go back to: call when Nagios has
     /// proved that it reads it.
     pub async fn keep_as_last_good(&self) -> Result<(), Error> {
-        unimplemented!()
+        self.on_disk(|nagios| places::keep_as_last_good(&Places::of(&nagios.config)?)).await
     }
 
     /// Puts the last good file back. It was proved when it was live.
     pub async fn restore_last_good(&self) -> Result<Option<(LiveFile, SystemTime)>, Error> {
-        unimplemented!()
+        self.on_disk(|nagios| {
+            let _staging = nagios.staging.lock().unwrap_or_else(PoisonError::into_inner);
+            let main = MainConfig::read(&nagios.config.config)?;
+            let places = Places::of(&nagios.config)?;
+            let restored = places::restore_last_good(&places, verify::nagios_group(&main))?;
+            Ok(restored.map(|file| (file, SystemTime::now())))
+        })
+        .await
     }
 
     /// Writes RESTART_PROGRAM into the command FIFO. Success is no delivery:
     /// only a new `program_start` proves it.
     pub async fn request_restart(&self) -> Result<(), CommandError> {
-        unimplemented!()
+        self.on_fifo(|fifo| command::restart(fifo, seconds(SystemTime::now()))).await
     }
 
-    /// Asks for checks of all services of these hosts at `at`.
+    /// Asks for checks of all services of these hosts at `at`. Where it fails,
+    /// some of them may have been asked for.
     pub async fn schedule_checks(
         &self,
-        _hosts: &[HostId],
-        _at: SystemTime,
+        hosts: &[HostId],
+        at: SystemTime,
     ) -> Result<(), CommandError> {
-        unimplemented!()
+        let hosts = hosts.to_vec();
+        self.on_fifo(move |fifo| {
+            command::schedule_checks(fifo, &hosts, seconds(SystemTime::now()), seconds(at))
+        })
+        .await
     }
 
     /// What the status file says; None while there is none.
     pub async fn program_status(&self) -> Result<Option<ProgramStatus>, Error> {
-        unimplemented!()
+        self.on_disk(|nagios| {
+            let path = nagios.path(nagios.config.status_file.as_ref(), "status_file")?;
+            status::program_status(&path)
+        })
+        .await
     }
 
     /// Looks for the process that was `pid` when a restart was asked for.
-    pub async fn fate_of(&self, _pid: i32, _since: SystemTime) -> Fate {
-        unimplemented!()
+    pub async fn fate_of(&self, pid: i32, since: SystemTime) -> Fate {
+        let looked = self.on_disk(move |nagios| {
+            let log = nagios.path(nagios.config.log_file.as_ref(), "log_file").ok();
+            Ok(status::fate_of(pid, seconds(since), log.as_deref()))
+        });
+        // It fails only while the process stops, when no fate matters.
+        looked.await.unwrap_or(Fate::Alive)
     }
 
     /// Hosts that other files of Nagios's configuration define, with the file.
     pub async fn defined_elsewhere(&self) -> Result<HashMap<String, PathBuf>, Error> {
-        let _ = (&self.config, &self.scratch);
-        unimplemented!()
+        self.on_disk(|nagios| {
+            let main = MainConfig::read(&nagios.config.config)?;
+            let ours = Places::of(&nagios.config)?.live;
+            nagios.objects.hosts(&main, &ours)
+        })
+        .await
+    }
+
+    /// A path of Nagios's own: ours if configured, else what Nagios uses.
+    /// Blocks.
+    fn path(&self, configured: Option<&PathBuf>, key: &'static str) -> Result<PathBuf, Error> {
+        match configured {
+            Some(path) => Ok(path.clone()),
+            None => MainConfig::read(&self.config.config)?.path_of(key),
+        }
+    }
+
+    async fn on_fifo(
+        &self,
+        work: impl FnOnce(&Path) -> Result<(), CommandError> + Send + 'static,
+    ) -> Result<(), CommandError> {
+        self.on_disk(move |nagios| {
+            let fifo = nagios.path(nagios.config.command_file.as_ref(), "command_file")?;
+            Ok(work(&fifo))
+        })
+        .await?
+    }
+
+    /// The seam to blocking work: all that reads or writes files.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let nagios = self.clone();
+        match tokio::task::spawn_blocking(move || work(&nagios)).await {
+            Ok(outcome) => outcome,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Error::Stopping),
+            },
+        }
     }
 }
 
-impl Verified {
-    pub fn file(&self) -> &HostsFile {
-        &self.file
-    }
+fn seconds(time: SystemTime) -> i64 {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    i64::try_from(seconds).unwrap_or(i64::MAX)
 }

@@ -1,1 +1,97 @@
-//! This appliance's own state.
+//! This appliance's own state, in SQLite: the generations of each source's
+//! hosts, and what of them is on disk and proved. What Nagios watches comes
+//! from here and from nowhere else.
+
+mod generations;
+mod host_set;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+
+use crate::disk::{DirLock, LockError};
+use crate::sqlite::{self, Database};
+
+pub use generations::{
+    Applied, Generation, GenerationState, Judgement, LiveSet, NewGeneration, Recorded, Snapshot,
+};
+pub use host_set::SetDigest;
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub directory: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { directory: "/var/lib/weather-balloon".into() }
+    }
+}
+
+impl Config {
+    /// Every fault, as (key, reason).
+    pub fn check(&self) -> Vec<(&'static str, String)> {
+        if self.directory.is_absolute() {
+            Vec::new()
+        } else {
+            vec![("directory", format!("{:?} is not an absolute path", self.directory))]
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the state directory {path} cannot be used; it must exist and belong to this user")]
+    Directory { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error("the state database cannot be used")]
+    Database(#[from] sqlite::Error),
+}
+
+/// The state directory, owned by this process while the value lives.
+#[derive(Debug)]
+pub struct State {
+    database: Database,
+    directory: PathBuf,
+    _lock: DirLock,
+}
+
+refinery::embed_migrations!("src/state/migrations");
+
+impl State {
+    pub const DATABASE_NAME: &str = "state.db";
+
+    /// Takes the directory, opens the database and migrates it. Blocks.
+    pub fn open(config: &Config) -> Result<Self, Error> {
+        let directory = &config.directory;
+        std::fs::create_dir_all(directory)
+            .map_err(|source| Error::Directory { path: directory.clone(), source })?;
+        let lock = DirLock::take(directory)?;
+        let database = Database::open(&directory.join(Self::DATABASE_NAME), migrations::runner())?;
+        Ok(Self { database, directory: directory.clone(), _lock: lock })
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+fn to_millis(time: SystemTime) -> i64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
+    }
+}
+
+fn from_millis(millis: i64) -> SystemTime {
+    let span = Duration::from_millis(millis.unsigned_abs());
+    let shifted = if millis < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(span)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(span)
+    };
+    shifted.unwrap_or(SystemTime::UNIX_EPOCH)
+}

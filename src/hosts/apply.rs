@@ -1,0 +1,246 @@
+//! The way of pending generations to the disk, and what Nagios makes of it.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use crate::model::{HostId, Source};
+use crate::nagios::VerifyError;
+use crate::state::{Applied, Generation, GenerationState, Judgement, LiveSet};
+
+use super::keeper::{Answer, Keeper};
+use super::restarter::{Event, Target};
+use super::{ReplaceError, sentence};
+
+impl Keeper {
+    /// Brings pending generations to the disk, or rejects them. Of several
+    /// sources that are refused together, each is tried alone: one source's
+    /// fault is not the others'.
+    pub(super) async fn settle(
+        &mut self,
+        pending: BTreeMap<Source, LiveSet>,
+    ) -> BTreeMap<Source, Answer> {
+        let sources: Vec<_> = pending.keys().cloned().collect();
+        match self.apply(&pending).await {
+            Ok(()) => sources
+                .into_iter()
+                .map(|source| (source.clone(), self.live_answer(&source)))
+                .collect(),
+            Err(_) if pending.len() > 1 => {
+                let mut answers = BTreeMap::new();
+                for (source, one) in pending {
+                    let alone = BTreeMap::from([(source, one)]);
+                    answers.extend(Box::pin(self.settle(alone)).await);
+                }
+                answers
+            }
+            Err(fault) => {
+                let judgement = Judgement { reason: fault.to_string(), quarantine: false };
+                let numbers = pending.values().map(|one| one.generation.number).collect();
+                if let Err(fault) =
+                    self.state.settle_rejected(numbers, judgement, SystemTime::now()).await
+                {
+                    tracing::error!("a refusal was not recorded: {}", sentence(&fault));
+                }
+                tracing::warn!("hosts were not replaced: {fault}");
+                sources.into_iter().map(|source| (source, Err(fault.clone()))).collect()
+            }
+        }
+    }
+
+    /// Heals a file that is not what the live generations say.
+    pub(super) async fn bring_in_line(&mut self) {
+        if self.live.is_empty() && self.applied.is_none() {
+            return;
+        }
+        let outcome = self.apply(&BTreeMap::new()).await;
+        let trouble =
+            outcome.err().map(|fault| format!("the hosts file is not as it should be: {fault}"));
+        if let Some(told) = &trouble
+            && self.trouble != trouble
+        {
+            tracing::error!("{told}");
+        }
+        if self.trouble != trouble {
+            self.trouble = trouble;
+            self.publish();
+        }
+    }
+
+    /// Proves and swaps in the file of the live sets with `pending` in the
+    /// place of their sources'. What is on disk already is left alone.
+    async fn apply(&mut self, pending: &BTreeMap<Source, LiveSet>) -> Result<(), ReplaceError> {
+        let mut sets = self.sets.clone();
+        for (source, one) in pending {
+            sets.put(source.clone(), one.set.clone());
+        }
+        let union = sets.union(&self.watched, self.config.max_hosts);
+        let pending_numbers = pending.values().map(|one| one.generation.number);
+        let live_numbers = self
+            .live
+            .iter()
+            .filter(|(source, _)| !pending.contains_key(source))
+            .map(|(_, live)| live.number);
+        let newest = pending_numbers.clone().chain(live_numbers).max().unwrap_or_default();
+        let watched = union.iter().filter(|one| one.watched).map(|one| &one.host);
+        let file = self.nagios.render(newest, watched);
+        let digest = file.digest.to_string();
+
+        let on_disk = self
+            .nagios
+            .live()
+            .await
+            .map_err(|fault| ReplaceError::Unavailable(sentence(&fault)))?;
+        let known = self.applied.as_ref().filter(|applied| applied.file_digest == digest);
+        let in_place = on_disk.is_some_and(|live| live.digest == file.digest);
+        let applied = match (in_place, known) {
+            (true, Some(known)) => Applied { generation: newest, ..known.clone() },
+            // In place, but nobody noted since when.
+            (true, None) => fresh(digest, newest, SystemTime::now()),
+            (false, _) => {
+                let verified = self.nagios.verify(file).await.map_err(refusal)?;
+                let swapped = self
+                    .nagios
+                    .swap(verified)
+                    .await
+                    .map_err(|fault| ReplaceError::Unavailable(sentence(&fault)))?;
+                tracing::info!(generation = newest, hosts = union.len(), "the hosts file is live");
+                fresh(digest, newest, swapped)
+            }
+        };
+        let numbers: Vec<i64> = pending_numbers.collect();
+        if !numbers.is_empty() || self.applied.as_ref() != Some(&applied) {
+            self.state
+                .settle_live(numbers, applied.clone(), self.config.keep_generations)
+                .await
+                .map_err(|fault| ReplaceError::Unavailable(sentence(&fault)))?;
+        }
+        self.sets = sets;
+        for (source, one) in pending {
+            let generation = Generation {
+                state: GenerationState::Live,
+                live: Some(applied.swapped),
+                proved: applied.proved_by.map(|_| SystemTime::now()),
+                ..one.generation.clone()
+            };
+            self.live.insert(source.clone(), generation);
+        }
+        self.watched =
+            union.iter().filter(|one| one.watched).map(|one| one.host.id.clone()).collect();
+        self.applied = Some(applied);
+        self.trouble = None;
+        self.order(self.target());
+        self.publish();
+        Ok(())
+    }
+
+    pub(super) fn target(&self) -> Option<Target> {
+        self.applied.as_ref().map(|applied| Target {
+            digest: applied.file_digest.clone(),
+            swapped: applied.swapped,
+            proved: applied.proved_by.is_some(),
+        })
+    }
+
+    pub(super) fn order(&self, target: Option<Target>) {
+        self.link.orders.send_modify(|orders| {
+            orders.target = target;
+            orders.nagios = self.nagios.clone();
+            orders.min_interval = self.config.min_restart_interval;
+            orders.confirm_timeout = self.config.confirm_timeout;
+        });
+    }
+
+    pub(super) async fn hear(&mut self, event: Event) {
+        match event {
+            Event::Proved { digest, program_start } => self.proved(digest, program_start).await,
+            Event::Died { digest, told } => self.died(digest, told).await,
+        }
+    }
+
+    async fn proved(&mut self, digest: String, program_start: i64) {
+        let Some(applied) = self.applied.as_mut().filter(|applied| applied.file_digest == digest)
+        else {
+            return;
+        };
+        applied.proved_by = Some(program_start);
+        let now = SystemTime::now();
+        for generation in self.live.values_mut() {
+            generation.proved.get_or_insert(now);
+        }
+        self.order(self.target());
+        if let Err(fault) = self.state.settle_proved(digest, program_start, now).await {
+            tracing::error!("a proof was not recorded: {}", sentence(&fault));
+        }
+        if let Err(fault) = self.nagios.keep_as_last_good().await {
+            tracing::error!(
+                "the live hosts file was not kept as the last good one: {}",
+                sentence(&fault)
+            );
+        }
+        let new: Vec<HostId> = self.watched.difference(&self.proved).cloned().collect();
+        self.proved.clone_from(&self.watched);
+        if !new.is_empty() && self.newcomers.try_send(new).is_err() {
+            tracing::debug!("first checks of new hosts are left to Nagios's own schedule");
+        }
+        self.publish();
+    }
+
+    /// Nagios died of the live file: the last good one goes back, and what
+    /// made the difference is kept out until a caller forces it.
+    async fn died(&mut self, digest: String, told: String) {
+        if self.applied.as_ref().is_none_or(|applied| applied.file_digest != digest) {
+            return;
+        }
+        let judgement = Judgement { reason: told.clone(), quarantine: true };
+        let live = match self.state.settle_fatal(judgement, SystemTime::now()).await {
+            Ok(live) => live,
+            Err(fault) => {
+                tracing::error!(
+                    "Nagios died of its hosts file and the state cannot be changed: {}",
+                    sentence(&fault)
+                );
+                return;
+            }
+        };
+        self.take_over(live);
+        let restored = match self.nagios.restore_last_good().await {
+            Ok(Some((file, swapped))) => {
+                Some(fresh(file.digest.to_string(), file.generation, swapped))
+            }
+            Ok(None) => None,
+            Err(fault) => {
+                tracing::error!("the last good hosts file was not put back: {}", sentence(&fault));
+                None
+            }
+        };
+        if restored.is_none() {
+            // Nothing was ever proved: what is left, perhaps nothing, is tried.
+            self.bring_in_line().await;
+        }
+        if let Some(applied) = restored {
+            if let Err(fault) = self.state.note_applied(applied.clone()).await {
+                tracing::error!(
+                    "the return of the last good hosts was not recorded: {}",
+                    sentence(&fault)
+                );
+            }
+            self.applied = Some(applied);
+            self.watched = self.watched_ids();
+        }
+        self.order(self.target());
+        let told = format!(
+            "Nagios died of the newest hosts ({told}); the last good hosts are back: start Nagios"
+        );
+        tracing::error!("{told}");
+        self.trouble = Some(told);
+        self.publish();
+    }
+}
+
+fn fresh(file_digest: String, generation: i64, swapped: SystemTime) -> Applied {
+    Applied { file_digest, generation, swapped, proved_by: None }
+}
+
+fn refusal(fault: VerifyError) -> ReplaceError {
+    ReplaceError::Rejected(sentence(&fault))
+}

@@ -1,0 +1,97 @@
+//! How a set of hosts is kept: one JSON text, known by its digest.
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use sha2::{Digest as _, Sha256};
+
+use crate::model::{Host, HostSet};
+
+/// Names a set by its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SetDigest([u8; 32]);
+
+impl ToSql for SetDigest {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(&self.0)))
+    }
+}
+
+impl FromSql for SetDigest {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_blob()?.try_into().map(Self).map_err(|_| FromSqlError::InvalidType)
+    }
+}
+
+type Row<'a> = (&'a str, &'a str, &'a str, Option<&'a str>);
+type OwnedRow = (String, String, String, Option<String>);
+
+/// A set in the form it is kept in.
+#[derive(Clone, Debug)]
+pub(super) struct KeptSet {
+    pub(super) digest: SetDigest,
+    pub(super) json: String,
+}
+
+impl KeptSet {
+    pub(super) fn of(set: &HostSet) -> Self {
+        let rows: Vec<Row<'_>> = set
+            .iter()
+            .map(|h| {
+                (
+                    h.id.as_str(),
+                    h.address.as_str(),
+                    h.display_name.as_str(),
+                    h.given_name.as_deref(),
+                )
+            })
+            .collect();
+        // Strings and tuples always have a JSON form.
+        let json = serde_json::to_string(&rows).unwrap_or_default();
+        let digest = SetDigest(Sha256::digest(&json).into());
+        Self { digest, json }
+    }
+}
+
+/// Reads a kept set back. What this version's grammar would refuse was
+/// written by another version or another hand.
+pub(super) fn read(json: &str) -> Result<HostSet, String> {
+    let rows: Vec<OwnedRow> = serde_json::from_str(json).map_err(|fault| fault.to_string())?;
+    let hosts = rows
+        .into_iter()
+        .map(|(id, address, display_name, given)| {
+            Host::restore(&id, &address, &display_name, given)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    HostSet::restore(hosts).map_err(|faults| faults.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::GivenHost;
+
+    #[test]
+    fn a_set_comes_back_as_it_was() {
+        let hosts = [
+            GivenHost { id: "b".into(), display_name: "x;y".into(), address: "10.0.0.1".into() },
+            GivenHost { id: "a".into(), display_name: "plain".into(), address: "::1".into() },
+            GivenHost {
+                id: "c".into(),
+                display_name: "\0".repeat(2000) + "late",
+                address: "c.example".into(),
+            },
+        ];
+        let set = HostSet::parse(&hosts).unwrap();
+        let kept = KeptSet::of(&set);
+        assert_eq!(read(&kept.json).unwrap(), set);
+        assert_eq!(KeptSet::of(&read(&kept.json).unwrap()).digest, kept.digest);
+    }
+
+    #[test]
+    fn a_spoiled_set_is_refused() {
+        for bad in
+            ["", "[[\"a\"]]", "[[\"a b\",\"::1\",\"x\",null]]", "[[\"a\",\"$(id)\",\"x\",null]]"]
+        {
+            assert!(read(bad).is_err(), "{bad:?} was read");
+        }
+    }
+}

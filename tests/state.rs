@@ -1,0 +1,163 @@
+//! The state database: what is recorded survives, and settles as it should.
+
+use std::time::{Duration, SystemTime};
+
+use weather_balloon::model::{GivenHost, HostSet, Source};
+use weather_balloon::state::{
+    Applied, Config, Error, GenerationState, Judgement, NewGeneration, Recorded, State,
+};
+
+fn set(ids: &[&str]) -> HostSet {
+    let given: Vec<_> = ids
+        .iter()
+        .map(|id| GivenHost { id: (*id).into(), display_name: format!("vm {id}"), address: "::1".into() })
+        .collect();
+    HostSet::parse(&given).unwrap()
+}
+
+fn new(source: Source, ids: &[&str]) -> NewGeneration {
+    NewGeneration { source, set: set(ids), forced: false, restores: None }
+}
+
+fn open(dir: &std::path::Path) -> Result<State, Error> {
+    State::open(&Config { directory: dir.to_owned() })
+}
+
+async fn record(state: &State, new: NewGeneration) -> i64 {
+    match state.record(vec![new], now()).await.unwrap().remove(0) {
+        Recorded::Pending(generation) => generation.number,
+        Recorded::Quarantined { reason } => panic!("quarantined: {reason}"),
+    }
+}
+
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+fn file(digest: &str, generation: i64) -> Applied {
+    Applied { file_digest: digest.into(), generation, swapped: now(), proved_by: None }
+}
+
+#[tokio::test]
+async fn what_was_settled_is_found_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let cloud = Source::Cloud("east".into());
+    {
+        let state = open(dir.path()).unwrap();
+        let a = record(&state, new(Source::Rpc, &["a"])).await;
+        let b = record(&state, new(cloud.clone(), &["b", "c"])).await;
+        state.settle_live(vec![a, b], file("f1", b), 50).await.unwrap();
+        state.settle_proved("f1".into(), 77, now()).await.unwrap();
+        let c = record(&state, new(Source::Rpc, &["a", "d"])).await;
+        record(&state, new(Source::Rpc, &["e"])).await;
+        assert!(c > b);
+    }
+    let state = open(dir.path()).unwrap();
+    let found = state.snapshot().await.unwrap();
+    let live: Vec<_> = found.live.iter().map(|one| (one.generation.source.clone(), one.set.clone())).collect();
+    assert_eq!(live, [(cloud, set(&["b", "c"])), (Source::Rpc, set(&["a"]))]);
+    assert!(found.live.iter().all(|one| one.generation.proved.is_some()));
+    assert_eq!(found.pending.len(), 1, "only the newest pending one of a source is resumed");
+    assert_eq!(found.pending[0].set, set(&["e"]));
+    let applied = found.applied.unwrap();
+    assert_eq!((applied.file_digest.as_str(), applied.proved_by), ("f1", Some(77)));
+}
+
+#[tokio::test]
+async fn the_guilty_are_rejected_and_kept_out_and_the_proved_return() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = open(dir.path()).unwrap();
+    let good = record(&state, new(Source::Rpc, &["a"])).await;
+    state.settle_live(vec![good], file("f1", good), 50).await.unwrap();
+    state.settle_proved("f1".into(), 1, now()).await.unwrap();
+    let bad = record(&state, new(Source::Rpc, &["b"])).await;
+    state.settle_live(vec![bad], file("f2", bad), 50).await.unwrap();
+    // A proof of another file proves nothing of this one.
+    state.settle_proved("f1".into(), 2, now()).await.unwrap();
+
+    let judgement = Judgement { reason: "it bailed out".into(), quarantine: true };
+    let live = state.settle_fatal(judgement, now()).await.unwrap();
+    assert_eq!(live.len(), 1);
+    assert_eq!((live[0].generation.number, &live[0].set), (good, &set(&["a"])));
+    let history = state.history(10).await.unwrap();
+    assert_eq!((history[0].number, history[0].state), (bad, GenerationState::Rejected));
+    assert_eq!(history[0].reason.as_deref(), Some("it bailed out"));
+
+    let again = state.record(vec![new(Source::Rpc, &["b"])], now()).await.unwrap();
+    assert!(matches!(&again[0], Recorded::Quarantined { reason } if reason == "it bailed out"));
+    let forced = NewGeneration { forced: true, ..new(Source::Rpc, &["b"]) };
+    record(&state, forced).await;
+    // Forcing it once lifts the quarantine.
+    record(&state, new(Source::Rpc, &["b"])).await;
+}
+
+#[tokio::test]
+async fn history_is_bounded_and_a_burst_does_not_push_it_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = open(dir.path()).unwrap();
+    for round in 0..10 {
+        let id = format!("h{round}");
+        let number = record(&state, new(Source::Rpc, &[&id])).await;
+        state.settle_live(vec![number], file(&id, number), 5).await.unwrap();
+        state.settle_proved(id, round, now()).await.unwrap();
+    }
+    let burst = (0..200).map(|n| new(Source::Rpc, &[&format!("b{n}")])).collect();
+    let last = match state.record(burst, now()).await.unwrap().pop().unwrap() {
+        Recorded::Pending(generation) => generation.number,
+        Recorded::Quarantined { .. } => unreachable!("nothing was quarantined"),
+    };
+    state.settle_live(vec![last], file("burst", last), 5).await.unwrap();
+    let history = state.history(1000).await.unwrap();
+    let were_live = history.iter().filter(|one| one.live.is_some()).count();
+    // The live one, the five kept, and the one that would be gone back to.
+    assert!((6..=7).contains(&were_live), "{were_live} generations that were live are kept");
+    assert!(history.len() <= were_live + 5);
+    assert_eq!(history[0].state, GenerationState::Live);
+    let oldest = history.iter().filter(|one| one.live.is_some()).last().unwrap();
+    assert!(state.set_of(oldest.number).await.unwrap().is_some());
+    assert!(state.set_of(1).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn one_directory_one_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = open(dir.path()).unwrap();
+    let second = open(dir.path()).unwrap_err();
+    assert!(second.to_string().contains("is weather-balloon running already?"), "{second}");
+    drop(first);
+    open(dir.path()).unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).unwrap());
+    let path = dir.path().join(State::DATABASE_NAME);
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute(
+        "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
+         VALUES (999, 'from_the_future', '2030-01-01T00:00:00Z', '1')",
+        [],
+    )
+    .unwrap();
+    db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(db);
+    let before = std::fs::read(&path).unwrap();
+    let fault = open(dir.path()).unwrap_err();
+    let told = format!("{:#}", anyhow::Error::from(fault));
+    assert!(told.contains("written by a newer weather-balloon"), "{told}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
+async fn times_before_1970_and_far_ahead_do_no_harm() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = open(dir.path()).unwrap();
+    for odd in [
+        SystemTime::UNIX_EPOCH - Duration::from_secs(86_400),
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40),
+    ] {
+        state.record(vec![new(Source::Rpc, &["a"])], odd).await.unwrap();
+        assert_eq!(state.history(1).await.unwrap()[0].created, odd);
+    }
+}
