@@ -11,9 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::{HostFaults, HostId, Source};
 use crate::nagios::Nagios;
-use crate::state::{
-    Applied, Generation, LiveSet, NewGeneration, Recorded, State,
-};
+use crate::state::{Applied, Generation, LiveSet, NewGeneration, Recorded, State};
 
 use super::restarter::Link;
 use super::union::{Sets, as_faults};
@@ -288,6 +286,8 @@ impl Keeper {
             watched: hosts.iter().filter(|one| one.watched).count(),
             hosts,
             live_generation: self.live.values().map(|live| live.number).max(),
+            on_disk: self.applied.is_some(),
+            in_step: self.applied.as_ref().is_some_and(|applied| applied.proved_by.is_some()),
             skipped: Arc::new(self.skipped.clone()),
             trouble: self.trouble.clone(),
         }));
