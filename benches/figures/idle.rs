@@ -46,7 +46,13 @@ pub fn measure() -> anyhow::Result<Vec<Row>> {
             format!("Python's TSimpleServer, to its socket, {:.0} ms", middle(python_starts)?),
             start < 200.0,
         ),
-        Row::judged("stripped binary", "under 20 MB", format!("{binary:.1} MB"), "none", binary < 20.0),
+        Row::judged(
+            "stripped binary",
+            "under 20 MB",
+            format!("{binary:.1} MB"),
+            "none",
+            binary < 20.0,
+        ),
     ])
 }
 
