@@ -227,6 +227,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// share of the budget where that takes more than the free bytes. Room
     /// grows with what has been received; a claim only holds it down.
     async fn make_room(&mut self, claimed: Option<usize>) {
+        // Large enough for the allocator to map it on its own, so that growing
+        // on copies nothing and leaves no holes behind.
+        const LARGE: usize = 256 * 1024;
         const STEP: usize = 1024 * 1024;
         let input = &mut self.input;
         if input.start > 0 {
@@ -237,7 +240,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if len < input.bytes.capacity() {
             return;
         }
-        let grown = if len < FREE { FREE } else { len + len.min(STEP) };
+        let grown = match len {
+            _ if len < FREE => FREE,
+            _ if len < LARGE => LARGE,
+            _ => len + len.min(STEP),
+        };
         let wanted = claimed.map_or(grown, |end| grown.min(end.max(len + 1)));
         self.shared.unfinished.cover(&mut input.share, wanted).await;
         input.bytes.reserve_exact(wanted - len);

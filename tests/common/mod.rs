@@ -1,0 +1,3 @@
+#![allow(dead_code, reason = "each test file uses a part of the rigs")]
+
+pub mod thrift;
