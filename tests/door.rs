@@ -1,5 +1,7 @@
 //! The Thrift door over real sockets, without an appliance behind it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! The Thrift door for other machines: TLS with client certificates.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::io::{Read, Write};

@@ -1,5 +1,7 @@
 //! The Thrift files: what clients of 2014 rely on, and the code made of them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
