@@ -6,3 +6,4 @@ pub mod http;
 pub mod keeper;
 pub mod nagios;
 pub mod nrpe;
+pub mod thrift;
