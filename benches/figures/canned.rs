@@ -25,7 +25,7 @@ pub fn series(count: usize, points: i64) -> anyhow::Result<Vec<Series>> {
                     } else {
                         (random % 100_000) as f64 / 1000.0
                     };
-                    let value = (next(&mut state) % 50 != 0).then_some(value);
+                    let value = (!next(&mut state).is_multiple_of(50)).then_some(value);
                     Datapoint { time: last - STEP * (points - 1 - at), value }
                 })
                 .collect(),
@@ -39,7 +39,10 @@ pub fn render_json(series: &[Series]) -> anyhow::Result<String> {
     for (at, Series { name, points }) in series.iter().enumerate() {
         let target = format!("nagios.{HOST}.{name}");
         let comma = if at > 0 { ", " } else { "" };
-        write!(json, "{comma}{{\"target\": \"{target}\", \"tags\": {{\"name\": \"{target}\"}}, \"datapoints\": [")?;
+        write!(
+            json,
+            "{comma}{{\"target\": \"{target}\", \"tags\": {{\"name\": \"{target}\"}}, \"datapoints\": ["
+        )?;
         for (at, Datapoint { time, value }) in points.iter().enumerate() {
             let comma = if at > 0 { ", " } else { "" };
             match value {

@@ -31,8 +31,7 @@ pub async fn serve(url: Option<&str>) -> anyhow::Result<()> {
             Metrics::new(graphite::Client::new(&config)?)
         }
     };
-    let config =
-        rpc::Config { listen: vec!["127.0.0.1:0".to_owned()], ..rpc::Config::default() };
+    let config = rpc::Config { listen: vec!["127.0.0.1:0".to_owned()], ..rpc::Config::default() };
     let door = rpc::Door::bind(&config).await?;
     let address = door.addresses().first().context("the door has no address")?.to_string();
     println!("{GREETING}{address}");
@@ -70,7 +69,8 @@ pub fn measure() -> anyhow::Result<Vec<Row>> {
     let cost = |server: Server, connections| -> anyhow::Result<f64> {
         // The first requests open connections and fill caches.
         let warm = Duration::from_millis(200);
-        let ask = |run| closed_loop(server.address, Arc::clone(&request), reply.len(), connections, run);
+        let ask =
+            |run| closed_loop(server.address, Arc::clone(&request), reply.len(), connections, run);
         runtime.block_on(ask(warm))?;
         let before = server.cpu()?;
         let answers = runtime.block_on(ask(RUN))?;
@@ -93,7 +93,9 @@ fn rows(costs: &Costs) -> anyhow::Result<Vec<Row>> {
     let ratio = |ours: &[f64], theirs: &[f64]| {
         median(ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs)).context("no round")
     };
-    let what = format!("get_metrics, {SERIES} x {POINTS} points, {CONNECTIONS} connections, CPU a request");
+    let what = format!(
+        "get_metrics, {SERIES} x {POINTS} points, {CONNECTIONS} connections, CPU a request"
+    );
     let in_memory = ratio(&costs.memory, &costs.echo)?;
     let over_http = ratio(&costs.http, &costs.bare_get)?;
     let python = ratio(&costs.python, &costs.http)?;

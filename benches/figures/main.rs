@@ -49,7 +49,9 @@ const PARTS: [(&str, Part); 5] = [
 fn main() -> anyhow::Result<()> {
     // Cargo adds --bench.
     let arguments = std::env::args().skip(1).filter(|word| word != "--bench").collect::<Vec<_>>();
-    if let Some(("--role", role)) = arguments.split_first().map(|(head, role)| (head.as_str(), role)) {
+    if let Some(("--role", role)) =
+        arguments.split_first().map(|(head, role)| (head.as_str(), role))
+    {
         return play(role);
     }
     for word in &arguments {

@@ -48,7 +48,8 @@ async fn compare(door: &Server, url: &str, pairs: usize) -> anyhow::Result<(f64,
     let url = format!("{url}/render");
     let (mut direct, mut through) = (Vec::new(), Vec::new());
     for _ in 0..pairs {
-        direct.push(timed(async { Ok(client.get(&url).send().await?.bytes().await?.len()) }).await?);
+        direct
+            .push(timed(async { Ok(client.get(&url).send().await?.bytes().await?.len()) }).await?);
         through.push(timed(async { Ok(asker.ask(&request).await?.len()) }).await?);
     }
     wire::expect_reply(asker.ask(&request).await?)?;

@@ -64,7 +64,8 @@ fn row(hosts: usize) -> anyhow::Result<Row> {
         std::thread::sleep(last * 5 + Duration::from_secs(1));
     }
     let middle = |part: fn(&Run) -> f64| median(runs.iter().map(part)).context("no run");
-    let (own, verify, restart) = (middle(Run::own)?, middle(|run| run.verify)?, middle(|run| run.restart)?);
+    let (own, verify, restart) =
+        (middle(Run::own)?, middle(|run| run.verify)?, middle(|run| run.restart)?);
     let limit = 150.0 + SHARE * (verify + restart);
     Ok(Row::judged(
         format!("set_hosts to proved, {hosts} hosts: own time (wall)"),
@@ -78,7 +79,8 @@ fn row(hosts: usize) -> anyhow::Result<Row> {
 /// Of the whole configuration, as an administrator would.
 fn verify(nagios: &Nagios) -> anyhow::Result<f64> {
     let begun = Instant::now();
-    let output = Command::new(BINARY).arg("-v").arg(nagios.main_config()).stdin(Stdio::null()).output()?;
+    let output =
+        Command::new(BINARY).arg("-v").arg(nagios.main_config()).stdin(Stdio::null()).output()?;
     let took = millis(begun.elapsed());
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     Ok(took)
@@ -92,7 +94,8 @@ fn restart(nagios: &Nagios) -> anyhow::Result<f64> {
         std::thread::sleep(Duration::from_millis(10));
     }
     let begun = Instant::now();
-    let mut fifo = OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(nagios.fifo())?;
+    let mut fifo =
+        OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(nagios.fifo())?;
     fifo.write_all(b"[1] RESTART_PROGRAM\n")?;
     loop {
         if nagios.program_start().is_some_and(|now| now != before) {

@@ -22,7 +22,13 @@ impl Row {
     ) -> Self {
         let measured = measured.into();
         let verdict = if met { "met".to_owned() } else { format!("MISSED: {measured}") };
-        Self { what: what.into(), target: target.into(), measured, baseline: baseline.into(), verdict }
+        Self {
+            what: what.into(),
+            target: target.into(),
+            measured,
+            baseline: baseline.into(),
+            verdict,
+        }
     }
 }
 
@@ -53,11 +59,18 @@ impl Report {
     /// Markdown.
     pub fn end(self) -> anyhow::Result<String> {
         let mut text = String::from("# Figures\n\nWritten by `make bench`. ");
-        text.push_str("Medians of several runs; CPU is user and system time of the server alone.\n\n");
+        text.push_str(
+            "Medians of several runs; CPU is user and system time of the server alone.\n\n",
+        );
         writeln!(text, "- Date: {} UTC", said_by("date", &["-u", "+%F %H:%M"]))?;
         writeln!(text, "- Commit: {}", said_by("git", &["describe", "--always", "--dirty"]))?;
         writeln!(text, "- Machine: {}", machine()?)?;
-        writeln!(text, "- Load average (1, 5, 15 min): {} before, {} after", self.load_before, load_average()?)?;
+        writeln!(
+            text,
+            "- Load average (1, 5, 15 min): {} before, {} after",
+            self.load_before,
+            load_average()?
+        )?;
         writeln!(text, "- Built with: {}", said_by("rustc", &["--version"]))?;
         text.push_str("\n| what | target | measured | baseline of the same run | verdict |\n|---|---|---|---|---|\n");
         for Row { what, target, measured, baseline, verdict } in &self.rows {
@@ -71,7 +84,9 @@ fn machine() -> anyhow::Result<String> {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo")?;
     let field = |text: &str, key: &str| {
         let line = text.lines().find(|line| line.starts_with(key));
-        line.and_then(|line| line.split_once(':')).map_or("unknown", |(_, value)| value.trim()).to_owned()
+        line.and_then(|line| line.split_once(':'))
+            .map_or("unknown", |(_, value)| value.trim())
+            .to_owned()
     };
     let memory = field(&fs::read_to_string("/proc/meminfo")?, "MemTotal");
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;

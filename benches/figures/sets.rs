@@ -151,9 +151,10 @@ impl StandIn {
 impl Drop for StandIn {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
-        let woken = File::options().write(true).open(&self.fifo).and_then(|mut fifo| {
-            std::io::Write::write_all(&mut fifo, b"\n")
-        });
+        let woken = File::options()
+            .write(true)
+            .open(&self.fifo)
+            .and_then(|mut fifo| std::io::Write::write_all(&mut fifo, b"\n"));
         if let (Ok(()), Some(thread)) = (woken, self.thread.take()) {
             // It says by itself what went wrong.
             drop(thread.join());
@@ -165,6 +166,9 @@ fn tell(status: &Path) -> anyhow::Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let staged = status.with_extension("new");
     let pid = std::process::id();
-    fs::write(&staged, format!("programstatus {{\n\tnagios_pid={pid}\n\tprogram_start={now}\n\t}}\n"))?;
+    fs::write(
+        &staged,
+        format!("programstatus {{\n\tnagios_pid={pid}\n\tprogram_start={now}\n\t}}\n"),
+    )?;
     Ok(fs::rename(staged, status)?)
 }

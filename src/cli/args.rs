@@ -10,7 +10,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(name = "weather-balloon", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     /// The configuration file.
-    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/weather-balloon/weather-balloon.toml")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/weather-balloon/weather-balloon.toml"
+    )]
     pub config: PathBuf,
 
     /// Where the daemon listens: HOST:PORT or unix:PATH. By default the first

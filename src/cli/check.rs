@@ -57,7 +57,9 @@ fn judge(status: &HostsStatus, part: CheckPart) -> (Verdict, String) {
     let in_step = status.in_step.unwrap_or_default();
     let hosts = match (in_step, trouble) {
         (true, Some(trouble)) => Some((Verdict::Critical, trouble.to_owned())),
-        _ if over > 0 => Some((Verdict::Warning, format!("{over} hosts over max_hosts are not watched"))),
+        _ if over > 0 => {
+            Some((Verdict::Warning, format!("{over} hosts over max_hosts are not watched")))
+        }
         _ => None,
     };
     let sync = match (in_step, trouble) {
@@ -70,7 +72,9 @@ fn judge(status: &HostsStatus, part: CheckPart) -> (Verdict, String) {
         CheckPart::Hosts => hosts,
         CheckPart::Sync => sync,
     };
-    found.unwrap_or_else(|| (Verdict::Ok, format!("{watched} hosts of generation {generation} are watched")))
+    found.unwrap_or_else(|| {
+        (Verdict::Ok, format!("{watched} hosts of generation {generation} are watched"))
+    })
 }
 
 fn perfdata(status: &HostsStatus) -> String {
@@ -113,7 +117,10 @@ mod tests {
     fn each_fault_is_judged() {
         assert_eq!(verdict(&status()), Verdict::Ok);
         assert_eq!(verdict(&HostsStatus::default()), Verdict::Ok);
-        assert_eq!(verdict(&HostsStatus { unwatched_count: Some(1), ..status() }), Verdict::Warning);
+        assert_eq!(
+            verdict(&HostsStatus { unwatched_count: Some(1), ..status() }),
+            Verdict::Warning
+        );
         let late = HostsStatus { in_step: Some(false), ..status() };
         assert_eq!(verdict(&late), Verdict::Ok);
         let stuck = HostsStatus { trouble: Some("no FIFO".into()), ..late };

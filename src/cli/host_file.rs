@@ -26,11 +26,15 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<GivenHost>> {
     let (source, name): (Box<dyn Read>, String) = if path == Path::new("-") {
         (Box::new(std::io::stdin()), "standard input".to_owned())
     } else {
-        let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let file =
+            std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
         (Box::new(file), path.display().to_string())
     };
     let mut text = String::new();
-    source.take(MAX_BYTES + 1).read_to_string(&mut text).with_context(|| format!("cannot read {name}"))?;
+    source
+        .take(MAX_BYTES + 1)
+        .read_to_string(&mut text)
+        .with_context(|| format!("cannot read {name}"))?;
     if text.len() as u64 > MAX_BYTES {
         bail!("{name} is longer than {MAX_BYTES} bytes");
     }
@@ -41,10 +45,13 @@ fn parse(text: &str) -> anyhow::Result<Vec<GivenHost>> {
     let rows: Vec<Row> = if text.trim_start().starts_with('[') {
         serde_json::from_str(text)?
     } else {
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+        let mut reader =
+            csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
         for wanted in ["id", "address"] {
             if !reader.headers()?.iter().any(|column| column == wanted) {
-                bail!("its first line names no column {wanted:?}; expected id,display_name,address, or a JSON list");
+                bail!(
+                    "its first line names no column {wanted:?}; expected id,display_name,address, or a JSON list"
+                );
             }
         }
         reader.deserialize().collect::<Result<_, _>>()?

@@ -53,7 +53,11 @@ fn list(cli: &Cli) -> anyhow::Result<()> {
             one.id.clone().unwrap_or_default(),
             one.address.clone().unwrap_or_default(),
             one.display_name.clone().unwrap_or_default(),
-            if one.watched.unwrap_or_default() { source } else { format!("{source} (not watched)") },
+            if one.watched.unwrap_or_default() {
+                source
+            } else {
+                format!("{source} (not watched)")
+            },
         ]
     });
     println!("{}", output::table(["ID", "ADDRESS", "NAME", "SOURCE"], rows));
@@ -69,7 +73,9 @@ fn sentence(status: &HostsStatus) -> String {
     let step = match (status.in_step.unwrap_or_default(), &status.trouble) {
         (true, _) => "Nagios has read it.".to_owned(),
         (false, None) => "Nagios is to read it.".to_owned(),
-        (false, Some(trouble)) => format!("Nagios has not read it: {}.", output::printable(trouble)),
+        (false, Some(trouble)) => {
+            format!("Nagios has not read it: {}.", output::printable(trouble))
+        }
     };
     let over = match count(status.unwatched_count) {
         0 => String::new(),
@@ -88,7 +94,12 @@ fn status_json(status: &HostsStatus) -> Value {
 }
 
 /// Tells what is live, after waiting for Nagios where that was asked for.
-fn finish(cli: &Cli, client: &mut Client, generation: &Generation, change: ChangeArgs) -> anyhow::Result<()> {
+fn finish(
+    cli: &Cli,
+    client: &mut Client,
+    generation: &Generation,
+    change: ChangeArgs,
+) -> anyhow::Result<()> {
     let number = generation.number.unwrap_or_default();
     let hosts = count(generation.host_count);
     let status = if change.wait {
@@ -109,7 +120,11 @@ fn finish(cli: &Cli, client: &mut Client, generation: &Generation, change: Chang
     Ok(())
 }
 
-fn wait_for_nagios(client: &mut Client, number: i64, timeout: Duration) -> anyhow::Result<HostsStatus> {
+fn wait_for_nagios(
+    client: &mut Client,
+    number: i64,
+    timeout: Duration,
+) -> anyhow::Result<HostsStatus> {
     let began = Instant::now();
     let mut progress = Progress::default();
     loop {
@@ -185,7 +200,8 @@ fn diff(cli: &Cli, file: &Path) -> anyhow::Result<()> {
             println!("{}", output::printable(&line));
         }
     }
-    let counts: Vec<_> = parts.iter().map(|(_, name, hosts)| format!("{} {name}", hosts.len())).collect();
+    let counts: Vec<_> =
+        parts.iter().map(|(_, name, hosts)| format!("{} {name}", hosts.len())).collect();
     eprintln!("{}, {unchanged} unchanged.", counts.join(", "));
     Ok(())
 }
@@ -216,7 +232,8 @@ fn history(cli: &Cli, limit: u32) -> anyhow::Result<()> {
             notes.join("; "),
         ]
     });
-    let heading = ["GENERATION", "STATE", "SOURCE", "HOSTS", "CREATED (UTC)", "READ BY NAGIOS", "NOTES"];
+    let heading =
+        ["GENERATION", "STATE", "SOURCE", "HOSTS", "CREATED (UTC)", "READ BY NAGIOS", "NOTES"];
     println!("{}", output::table(heading, rows));
     Ok(())
 }

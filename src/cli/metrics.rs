@@ -20,7 +20,11 @@ pub fn run(args: &MetricsArgs, cli: &Cli) -> anyhow::Result<()> {
     };
     let series = connect(cli)?.query_metrics(&question)?;
     if series.is_empty() {
-        eprintln!("Nothing is known of {} {}.", output::printable(&args.host), output::printable(&args.key));
+        eprintln!(
+            "Nothing is known of {} {}.",
+            output::printable(&args.host),
+            output::printable(&args.key)
+        );
     }
     match (args.plot, cli.output) {
         (true, _) => {

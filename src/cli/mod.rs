@@ -17,8 +17,8 @@ use clap::Parser;
 
 use crate::config::{self, Config};
 use crate::daemon;
-use crate::rpc::client::{self, Client};
 use crate::rpc::Endpoint;
+use crate::rpc::client::{self, Client};
 
 use args::{Cli, Command};
 
@@ -87,7 +87,9 @@ fn exit_code(fault: &anyhow::Error) -> u8 {
     match fault.downcast_ref::<client::Error>() {
         Some(client::Error::HeldByBrake { .. }) => HELD,
         Some(
-            client::Error::Unreachable { .. } | client::Error::Lost(_) | client::Error::Unavailable(_),
+            client::Error::Unreachable { .. }
+            | client::Error::Lost(_)
+            | client::Error::Unavailable(_),
         ) => UNREACHABLE,
         Some(client::Error::Address(_)) => USAGE,
         _ => FAILED,
@@ -110,7 +112,9 @@ fn connect_within(cli: &Cli, connect: Duration, answer: Duration) -> anyhow::Res
 /// there is no file, a daemon runs by the defaults if one runs at all.
 fn configured_address(path: &Path) -> anyhow::Result<String> {
     let config = match Config::read(path) {
-        Err(config::Error::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+        Err(config::Error::Read { source, .. })
+            if source.kind() == std::io::ErrorKind::NotFound =>
+        {
             Config::default()
         }
         read => read?,

@@ -3,7 +3,10 @@
 use comfy_table::{ContentArrangement, Table};
 
 /// Rows under a heading, without lines.
-pub fn table<const N: usize>(heading: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+pub fn table<const N: usize>(
+    heading: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
     let mut table = Table::new();
     table
         .load_preset(comfy_table::presets::NOTHING)

@@ -12,12 +12,14 @@ pub fn draw(series: &Series, width: usize) -> String {
         return format!("{}: no points\n", series.name);
     };
     let labels = width.min(12);
-    let columns = columns(&series.points, first.time, last.time, width.saturating_sub(labels + 3).max(10));
+    let columns =
+        columns(&series.points, first.time, last.time, width.saturating_sub(labels + 3).max(10));
     let known = || columns.iter().flatten().copied();
     let Some(newest) = known().next_back() else {
         return format!("{}: nothing measured in this window\n", series.name);
     };
-    let (low, high) = known().fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
+    let (low, high) =
+        known().fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
     // A constant is drawn as a line above zero, a varying value between its bounds.
     let floor = if low == high { low.min(0.0) } else { low };
     let span = if high > floor { high - floor } else { 1.0 };
@@ -108,12 +110,17 @@ mod tests {
     #[test]
     fn nothing_is_said_plainly() {
         assert_eq!(draw(&series(&[]), 40), "load.load1: no points\n");
-        assert_eq!(draw(&series(&[None, None]), 40), "load.load1: nothing measured in this window\n");
+        assert_eq!(
+            draw(&series(&[None, None]), 40),
+            "load.load1: nothing measured in this window\n"
+        );
     }
 
     #[test]
     fn odd_values_and_widths_draw() {
-        for values in [vec![Some(5.0); 3], vec![Some(-1e300), Some(1e300)], vec![Some(f64::MIN_POSITIVE)]] {
+        for values in
+            [vec![Some(5.0); 3], vec![Some(-1e300), Some(1e300)], vec![Some(f64::MIN_POSITIVE)]]
+        {
             for width in [0, 1, 20, 500] {
                 assert!(draw(&series(&values), width).lines().count() > ROWS);
             }

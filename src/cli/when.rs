@@ -17,7 +17,8 @@ pub fn parse(text: &str, now: SystemTime) -> anyhow::Result<i64> {
     if let Ok(span) = humantime::parse_duration(text.trim_start_matches('-')) {
         return seconds(now.checked_sub(span).context("that is before all time")?);
     }
-    let whole = if text.len() == "2026-01-31".len() { format!("{text} 00:00:00") } else { text.to_owned() };
+    let whole =
+        if text.len() == "2026-01-31".len() { format!("{text} 00:00:00") } else { text.to_owned() };
     match humantime::parse_rfc3339_weak(&whole) {
         Ok(time) => seconds(time),
         Err(_) => bail!(
@@ -37,7 +38,9 @@ pub fn show(seconds: i64) -> String {
         .ok()
         .and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
     match time {
-        Some(time) => humantime::format_rfc3339_seconds(time).to_string().replace('T', " ").replace('Z', ""),
+        Some(time) => {
+            humantime::format_rfc3339_seconds(time).to_string().replace('T', " ").replace('Z', "")
+        }
         None => seconds.to_string(),
     }
 }

@@ -65,7 +65,9 @@ impl Config {
         let read = |source| Error::Read { path: path.to_owned(), source };
         let length = std::fs::metadata(path).map_err(read)?.len();
         if length > MAX_FILE_BYTES {
-            return Err(read(io::Error::other(format!("it is longer than {MAX_FILE_BYTES} bytes"))));
+            return Err(read(io::Error::other(format!(
+                "it is longer than {MAX_FILE_BYTES} bytes"
+            ))));
         }
         let text = std::fs::read_to_string(path).map_err(read)?;
         Self::parse(path, &text)
@@ -73,11 +75,11 @@ impl Config {
 
     /// Takes the text of the file at `path`, which serves as its name.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Error> {
-        let table = toml::Table::deserialize(
-            toml::Deserializer::parse(text)
-                .map_err(|fault| Error::Syntax { path: path.to_owned(), reason: fault.to_string() })?,
-        )
-        .map_err(|fault| Error::Syntax { path: path.to_owned(), reason: fault.to_string() })?;
+        let table =
+            toml::Table::deserialize(toml::Deserializer::parse(text).map_err(|fault| {
+                Error::Syntax { path: path.to_owned(), reason: fault.to_string() }
+            })?)
+            .map_err(|fault| Error::Syntax { path: path.to_owned(), reason: fault.to_string() })?;
         let mut sections = Sections::new(table);
         let mut config = Self {
             rpc: sections.take("rpc"),
@@ -90,7 +92,11 @@ impl Config {
         config.hosts.brake = sections.take("brake");
         let mut faults = sections.finish();
         faults.extend(config.check());
-        if faults.is_empty() { Ok(config) } else { Err(Error::Faults { path: path.to_owned(), faults }) }
+        if faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(Error::Faults { path: path.to_owned(), faults })
+        }
     }
 
     fn check(&self) -> Vec<Fault> {

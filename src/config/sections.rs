@@ -29,7 +29,11 @@ impl Sections {
     }
 
     /// The same for those of a section's keys that belong to another part.
-    pub(super) fn take_some<T: DeserializeOwned + Default>(&mut self, section: &str, keys: &[&str]) -> T {
+    pub(super) fn take_some<T: DeserializeOwned + Default>(
+        &mut self,
+        section: &str,
+        keys: &[&str],
+    ) -> T {
         let Some(Value::Table(table)) = self.left.get_mut(section) else {
             return T::default();
         };

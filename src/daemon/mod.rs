@@ -45,7 +45,8 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     let state = State::open(&config.state)?;
     let nagios = Nagios::new(config.nagios.clone(), &scratch(&state));
     let scratch = scratch(&state);
-    let (hosts, keeper, restarter, first_checks) = Hosts::start(config.hosts.clone(), nagios, state).await?;
+    let (hosts, keeper, restarter, first_checks) =
+        Hosts::start(config.hosts.clone(), nagios, state).await?;
     let metrics = Metrics::new(graphite::Client::new(&config.graphite)?);
     let door = rpc::Door::bind(&config.rpc).await?;
     for address in door.addresses() {
@@ -58,7 +59,8 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     group.add("first checks", |stop| first_checks.run(stop));
     let services = rpc::Services { hosts: hosts.clone(), metrics: metrics.clone() };
     group.add("thrift", |stop| door.serve(services, stop));
-    let reloader = Reloader { path: path.to_owned(), current: Arc::new(config), scratch, hosts, metrics };
+    let reloader =
+        Reloader { path: path.to_owned(), current: Arc::new(config), scratch, hosts, metrics };
     group.add("reload", |stop| reloader.run(stop));
 
     notify(&[NotifyState::Ready]);
@@ -119,9 +121,16 @@ impl Reloader {
             tracing::warn!("{part} has changed; that takes a restart of weather-balloon");
         }
         self.metrics.reconfigure(client);
-        self.hosts.reconfigure(new.hosts.clone(), Nagios::new(new.nagios.clone(), &self.scratch)).await?;
+        self.hosts
+            .reconfigure(new.hosts.clone(), Nagios::new(new.nagios.clone(), &self.scratch))
+            .await?;
         // What only a restart takes over stays the point of comparison.
-        let kept = Config { rpc: self.current.rpc.clone(), state: self.current.state.clone(), log: self.current.log.clone(), ..new };
+        let kept = Config {
+            rpc: self.current.rpc.clone(),
+            state: self.current.state.clone(),
+            log: self.current.log.clone(),
+            ..new
+        };
         self.current = Arc::new(kept);
         Ok(())
     }
