@@ -166,6 +166,7 @@ mod tests {
             (None, Some(100_000), Some((13_600, 100_000))),
             (Some(1), Some(2), Some((1, 2))),
         ] {
+            let window = window.map(|(start, end)| Window::new(start, end).unwrap());
             assert_eq!(windowed(asked(start, end, None), now).unwrap().window, window);
         }
         assert_eq!(windowed(asked(None, None, Some(7)), now).unwrap().max_points, Some(7));

@@ -143,7 +143,7 @@ fn every_method_has_its_reply_in_every_form() {
             (Method::GetMetrics, Reply::Metrics(Vec::new())),
             (Method::ReplaceHosts, Reply::Generation(generation())),
             (Method::DiffHosts, Reply::Diff(Diff::default())),
-            (Method::GetHosts, Reply::View(Arc::new(View::default()))),
+            (Method::GetHosts, Reply::View(View::default())),
             (Method::GetStatus, Reply::Status(Status::default())),
             (Method::GetHistory, Reply::History(vec![generation()])),
             (Method::Rollback, Reply::Generation(generation())),
