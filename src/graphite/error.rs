@@ -61,7 +61,7 @@ pub enum Error {
     #[error(
         "the answer of Graphite at {url} is not what its render API gives; try again, and check that [graphite] url is that of graphite-web"
     )]
-    Malformed { url: String, source: serde_json::Error },
+    Malformed { url: String, source: super::Malformed },
     #[error(
         "the answer of Graphite at {url} is larger than [graphite] max_body ({max}); ask with a narrower key, a shorter window or fewer points"
     )]
