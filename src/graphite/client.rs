@@ -177,7 +177,11 @@ impl Inner {
         mut response: Response,
         deadline: &mut Deadline<'_>,
     ) -> Result<Body, Error> {
+        /// How far a promised length is believed. Memory that is asked for and
+        /// not written costs nothing.
+        const BELIEVED: u64 = 512 * 1024;
         let max = self.config.max_body;
+        let promised = response.content_length().unwrap_or(0).min(BELIEVED) as usize;
         let mut bytes: Vec<u8> = Vec::new();
         let mut room: Option<OwnedSemaphorePermit> = None;
         loop {
@@ -211,6 +215,9 @@ impl Inner {
             match &mut room {
                 Some(room) => room.merge(more),
                 None => room = Some(more),
+            }
+            if bytes.is_empty() {
+                bytes.reserve_exact(promised);
             }
             bytes.extend_from_slice(&chunk);
         }

@@ -81,3 +81,15 @@ pub enum Error {
     #[error("the work on an answer of Graphite was cut short; try again")]
     CutShort { source: tokio::task::JoinError },
 }
+
+impl Error {
+    /// Another question can be answered, and this one will not be by asking
+    /// again.
+    pub fn blames_question(&self) -> bool {
+        match self {
+            Self::TooLarge { .. } | Self::TooManySeries { .. } | Self::TooManyPoints { .. } => true,
+            Self::Status { status, .. } => *status == reqwest::StatusCode::BAD_REQUEST,
+            _ => false,
+        }
+    }
+}
