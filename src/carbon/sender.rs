@@ -5,11 +5,19 @@
 //! receipt. It says that Carbon has the points in memory, not that they are
 //! on disk; a Carbon that dies after it still loses them, which is what the
 //! replay of whoever sends is for.
+//!
+//! An end that comes before ours is no receipt. Linux reports it as a plain
+//! end also when a reset follows it, so it is looked for before our end, and
+//! the socket's error after its. What slips through is a peer that closes
+//! while our end is under way; it takes no further connection then.
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -42,6 +50,8 @@ pub enum SendError {
     Receipt { to: Destination, source: io::Error },
     #[error("carbon at {to} did not read the batch within {after:?}")]
     ReceiptTimeout { to: Destination, after: Duration },
+    #[error("carbon at {to} ended the connection before the batch was through")]
+    Closed { to: Destination },
     #[error("what listens at {to} answers, so it is not carbon")]
     Answered { to: Destination },
 }
@@ -114,17 +124,27 @@ impl Sender {
                 .map_err(broken)?;
             bytes = &bytes[written..];
         }
-        stream.shutdown().await.map_err(broken)
+        match recv(stream.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
+            Err(Errno::EAGAIN | Errno::EINTR) => stream.shutdown().await.map_err(broken),
+            Err(errno) => Err(broken(errno.into())),
+            Ok(0) => Err(SendError::Closed { to: self.to.clone() }),
+            Ok(_) => Err(SendError::Answered { to: self.to.clone() }),
+        }
     }
 
     async fn receipt(&self, stream: &mut TcpStream) -> Result<(), SendError> {
         let to = || self.to.clone();
         let after = self.receipt_timeout;
-        match timeout(after, stream.read(&mut [0])).await {
-            Ok(Ok(0)) => Ok(()),
-            Ok(Ok(_)) => Err(SendError::Answered { to: to() }),
-            Ok(Err(source)) => Err(SendError::Receipt { to: to(), source }),
-            Err(_) => Err(SendError::ReceiptTimeout { to: to(), after }),
+        let read = timeout(after, stream.read(&mut [0]))
+            .await
+            .map_err(|_| SendError::ReceiptTimeout { to: to(), after })?;
+        let error = stream.take_error();
+        match (read, error) {
+            (Ok(0), Ok(None)) => Ok(()),
+            (Ok(0), Ok(Some(source))) | (Ok(0), Err(source)) | (Err(source), _) => {
+                Err(SendError::Receipt { to: to(), source })
+            }
+            (Ok(_), _) => Err(SendError::Answered { to: to() }),
         }
     }
 }

@@ -99,11 +99,13 @@ impl<'a> Number<'a> {
     /// left to the standard library.
     #[expect(clippy::cast_precision_loss, reason = "the mantissa is below 2^53 where it is cast")]
     fn value(&self) -> Option<f64> {
-        if self.short && !self.exponent && self.mantissa < 1 << 53 {
-            if let Some(power) = POWERS.get(self.fraction_digits) {
-                let value = self.mantissa as f64 / power;
-                return Some(if self.negative { -value } else { value });
-            }
+        if self.short
+            && !self.exponent
+            && self.mantissa < 1 << 53
+            && let Some(power) = POWERS.get(self.fraction_digits)
+        {
+            let value = self.mantissa as f64 / power;
+            return Some(if self.negative { -value } else { value });
         }
         let text = std::str::from_utf8(self.text).ok()?;
         if self.comma { text.replacen(',', ".", 1).parse().ok() } else { text.parse().ok() }

@@ -52,11 +52,11 @@ impl Watch {
 
     /// What happened is found by listing: a burst counts as one event.
     async fn event(&mut self) {
-        if let Some(events) = &mut self.events {
-            if matches!(events.next().await, Some(Ok(_))) {
-                while let Some(Some(Ok(_))) = events.next().now_or_never() {}
-                return;
-            }
+        if let Some(events) = &mut self.events
+            && matches!(events.next().await, Some(Ok(_)))
+        {
+            while let Some(Some(Ok(_))) = events.next().now_or_never() {}
+            return;
         }
         std::future::pending().await
     }
