@@ -91,7 +91,10 @@ fn failed_replace(fault: ReplaceError) -> Failure {
 
 async fn metrics(metrics: &Metrics, question: &Question) -> Result<Reply, Failure> {
     let answer = metrics.answer(question).await;
-    answer.map(Reply::Metrics).map_err(|fault| Failure::Unavailable(sentence(&fault)))
+    answer.map(Reply::Metrics).map_err(|fault| match fault.blames_question() {
+        true => Failure::BadQuestion(sentence(&fault)),
+        false => Failure::Unavailable(sentence(&fault)),
+    })
 }
 
 fn question(
