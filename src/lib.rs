@@ -22,6 +22,7 @@ pub mod state;
 // floor 3: the jobs
 pub mod hosts;
 pub mod metrics;
+pub mod shipping;
 // floor 6: the doors
 pub mod rpc;
 // floor 7: the configuration file

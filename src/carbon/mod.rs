@@ -32,6 +32,11 @@ pub struct Config {
     pub receipt_timeout: Duration,
     /// Of one connection. After a time-out batches become smaller.
     pub max_batch_points: usize,
+    /// How long a file stays after Carbon has read it: Carbon keeps points in
+    /// memory before it writes them, so what it read lately is sent again
+    /// after every lost connection.
+    #[serde(with = "crate::settings::duration")]
+    pub replay_window: Duration,
     /// The longest pause between two attempts.
     #[serde(with = "crate::settings::duration")]
     pub max_backoff: Duration,
@@ -46,6 +51,7 @@ impl Default for Config {
             write_timeout: Duration::from_secs(30),
             receipt_timeout: Duration::from_secs(60),
             max_batch_points: 10_000,
+            replay_window: Duration::from_secs(3600),
             max_backoff: Duration::from_secs(60),
         }
     }

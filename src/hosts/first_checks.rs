@@ -50,7 +50,10 @@ impl FirstChecks {
         let some: Vec<_> = waiting.drain(..self.per_second.min(waiting.len())).collect();
         if let Err(fault) = self.nagios.schedule_checks(&some, SystemTime::now()).await {
             // Nagios checks them by its own schedule all the same.
-            tracing::debug!(fault = super::sentence(&fault), "first checks were not asked for");
+            tracing::debug!(
+                fault = crate::telemetry::sentence(&fault),
+                "first checks were not asked for"
+            );
             waiting.clear();
         }
     }

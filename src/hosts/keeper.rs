@@ -15,7 +15,9 @@ use crate::state::{Applied, Generation, LiveSet, NewGeneration, Recorded, State}
 
 use super::restarter::Link;
 use super::union::{Sets, as_faults};
-use super::{Config, Published, ReplaceError, sentence};
+use crate::telemetry::sentence;
+
+use super::{Config, Published, ReplaceError};
 
 pub(super) type Answer = Result<Generation, ReplaceError>;
 
@@ -33,6 +35,7 @@ pub struct Keeper {
     pub(super) link: Link,
     pub(super) newcomers: mpsc::Sender<Vec<HostId>>,
     published: watch::Sender<Arc<Published>>,
+    nodes: watch::Sender<Nodes>,
     pub(super) sets: Sets,
     /// The live generation of each source.
     pub(super) live: BTreeMap<Source, Generation>,
@@ -45,6 +48,9 @@ pub struct Keeper {
     /// Generations that a stopped process had accepted and not settled.
     resumed: Vec<LiveSet>,
 }
+
+/// The metric nodes of the watched hosts.
+type Nodes = Arc<HashSet<Box<str>>>;
 
 /// A caller that waits for its source's set, or a later one, to be live.
 struct Waiter {
@@ -67,9 +73,11 @@ impl Keeper {
         commands: mpsc::Receiver<Command>,
         link: Link,
         newcomers: mpsc::Sender<Vec<HostId>>,
-    ) -> Result<(Self, watch::Receiver<Arc<Published>>), crate::state::Error> {
+    ) -> Result<(Self, watch::Receiver<Arc<Published>>, watch::Receiver<Nodes>), crate::state::Error>
+    {
         let snapshot = state.snapshot().await?;
         let (published, receiver) = watch::channel(Arc::default());
+        let (nodes, live_nodes) = watch::channel(Nodes::default());
         let mut keeper = Self {
             config,
             nagios,
@@ -78,6 +86,7 @@ impl Keeper {
             link,
             newcomers,
             published,
+            nodes,
             sets: Sets::default(),
             live: BTreeMap::new(),
             applied: snapshot.applied,
@@ -91,7 +100,7 @@ impl Keeper {
         keeper.watched = keeper.watched_ids();
         keeper.proved = keeper.watched.clone();
         keeper.publish();
-        Ok((keeper, receiver))
+        Ok((keeper, receiver, live_nodes))
     }
 
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
@@ -281,6 +290,9 @@ impl Keeper {
 
     pub(super) fn publish(&self) {
         let hosts: Arc<[_]> = self.sets.union(&self.watched, self.config.max_hosts).into();
+        let nodes =
+            hosts.iter().filter(|one| one.watched).map(|one| one.host.node().as_str().into());
+        self.nodes.send_replace(Arc::new(nodes.collect()));
         self.published.send_replace(Arc::new(Published {
             sets: self.sets.clone(),
             watched: hosts.iter().filter(|one| one.watched).count(),

@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 use crate::nagios::{Fate, Nagios, ProgramStatus};
 
 use super::pacer::{Pacer, Step};
-use super::{Config, sentence};
+use crate::telemetry::sentence;
+
+use super::Config;
 
 /// The hosts file that Nagios should have read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -75,8 +75,7 @@ pub struct Pending {
     pub count: u64,
     pub disk_bytes: u64,
     /// Removed now because more than the limit waited.
-    pub dropped_files: u64,
-    pub dropped_bytes: u64,
+    pub dropped: Vec<SpoolFile>,
     /// The first file that could not be removed. The rest is good all the same.
     pub fault: Option<Error>,
 }
@@ -144,13 +143,11 @@ impl Spool {
                 break;
             }
             excess = excess.saturating_sub(file.disk_bytes);
-            pending.dropped_files += 1;
-            pending.dropped_bytes += file.size;
             pending.disk_bytes -= file.disk_bytes;
             gone += 1;
         }
         pending.count -= gone as u64;
-        pending.files.drain(..gone);
+        pending.dropped = pending.files.drain(..gone).collect();
     }
 
     /// Opens a listed file, from 0 or from where a chunk of it ended. Blocking,
