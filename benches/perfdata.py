@@ -1,50 +1,70 @@
-"""The way of a Python shipper, for comparison: each line split at its tabs
-into a dictionary, each metric into a name and a value, 200 to a pickle.
-Prints the seconds of the best of three passes over the file, reading included."""
+"""The way of Graphios, written anew for comparison: each line becomes an object
+with the fields as attributes, each metric a copy of it with name, value and
+unit cut out by regular expressions, and 200 metrics a pickle.
+Prints the processor seconds of the best of three passes over the file, reading
+included."""
+import copy
 import pickle
 import re
 import struct
 import sys
 import time
 
-NOT_OF_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
-NOT_OF_A_NUMBER = re.compile(r"[^0-9.\-]")
+
+class Metric:
+    def __init__(self):
+        self.datatype = self.timet = self.hostname = self.servicedesc = ""
+        self.perfdata = self.servicecheckcommand = self.hoststate = ""
+        self.hoststatetype = self.servicestate = self.servicestatetype = ""
+        self.graphiteprefix = self.graphitepostfix = ""
+        self.label = self.value = self.unit = ""
 
 
-def ship(path):
-    frames, batch = [], []
+def check_of(line):
+    check = Metric()
+    for field in line.rstrip("\n").split("\t"):
+        key, value = re.split("::", field, maxsplit=1)
+        if value.startswith("$_"):
+            value = ""
+        name = "perfdata" if key.endswith("PERFDATA") else key.lower()
+        setattr(check, name, value)
+    return check
+
+
+def metrics_of(check):
+    for text in check.perfdata.split():
+        if "=" not in text:
+            continue
+        metric = copy.copy(check)
+        metric.label, rest = text.split("=", 1)
+        number = rest.split(";")[0]
+        metric.value = re.sub("[a-zA-Z%]", "", number)
+        metric.unit = re.sub("[^a-zA-Z]+", "", number)
+        yield metric
+
+
+def path_of(metric):
+    parts = [metric.graphiteprefix, metric.hostname, metric.graphitepostfix, metric.label]
+    return ".".join(re.sub("[^A-Za-z0-9_-]", "_", part) for part in parts if part)
+
+
+def messages(path):
+    metrics = []
     with open(path, encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            fields = {}
-            for field in line.rstrip("\n").split("\t"):
-                key, _, value = field.partition("::")
-                fields[key] = "" if value.startswith("$_") else value
-            parts = [fields["GRAPHITEPREFIX"], fields["HOSTNAME"], fields["GRAPHITEPOSTFIX"]]
-            head = ".".join(part for part in parts if part)
-            time_of_check = float(fields["TIMET"])
-            for metric in fields["SERVICEPERFDATA"].split(" "):
-                label, _, rest = metric.partition("=")
-                if not rest:
-                    continue
-                value = NOT_OF_A_NUMBER.sub("", rest.split(";", 1)[0])
-                name = head + "." + NOT_OF_A_NAME.sub("_", label)
-                batch.append((name, (time_of_check, float(value))))
-                if len(batch) == 200:
-                    frames.append(frame(batch))
-                    batch = []
-    if batch:
-        frames.append(frame(batch))
-    return frames
-
-
-def frame(batch):
-    payload = pickle.dumps(batch, protocol=2)
-    return struct.pack("!L", len(payload)) + payload
+            metrics.extend(metrics_of(check_of(line)))
+    for start in range(0, len(metrics), 200):
+        points = [
+            (path_of(metric), (float(metric.timet), float(metric.value)))
+            for metric in metrics[start : start + 200]
+        ]
+        payload = pickle.dumps(points, protocol=2)
+        yield struct.pack("!L", len(payload)) + payload
 
 
 best = float("inf")
 for _ in range(3):
     start = time.process_time()
-    ship(sys.argv[1])
+    total = sum(len(message) for message in messages(sys.argv[1]))
     best = min(best, time.process_time() - start)
 print(best)

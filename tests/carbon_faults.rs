@@ -1,5 +1,7 @@
 //! Our sender and receivers with faults that a real Carbon does not show on
 //! demand.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod common;
 
 use std::time::Duration;

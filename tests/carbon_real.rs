@@ -1,4 +1,6 @@
 //! Our sender and a real Carbon.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod common;
 
 use std::time::Duration;

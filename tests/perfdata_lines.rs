@@ -1,4 +1,6 @@
 //! What plugins print, what tenants could print, and what becomes of it.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod common;
 
 use std::collections::HashSet;

@@ -72,7 +72,7 @@ impl Framer {
     }
 
     fn push_pickle(&mut self, sample: &Sample<'_>) {
-        let path = sample.path().as_str().as_bytes();
+        let path = sample.path().as_bytes();
         // More than any time needs.
         const ITEM_BYTES: usize = 5 + 7 + 9 + 2;
         if let Some((start, points)) = self.frame {

@@ -13,6 +13,8 @@ pub use address::Address;
 pub use display_name::DisplayName;
 pub use host::{GivenHost, Host, HostFault, HostFaults, HostField, HostId, HostSet, SENTINEL_HOST};
 pub use metric::{Datapoint, KeyFault, MetricKey, MetricNode, MetricPart, Series};
-pub use sample::{MetricPath, PathBuffer, PathFault, Sample, compare_labels, is_clean_label};
+pub use sample::{
+    MetricPath, PathBuffer, PathFault, Sample, compare_labels, is_clean_label, label_fingerprint,
+};
 pub use source::{Source, SourceFault};
 pub use window::{Window, WindowFault};

@@ -13,21 +13,25 @@ use super::MetricNode;
 /// The full name of a series: parts of A-Z a-z 0-9 _ - between dots, the
 /// host's node among them. Only a [`PathBuffer`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MetricPath<'a>(&'a str);
+pub struct MetricPath<'a>(&'a [u8]);
 
 impl<'a> MetricPath<'a> {
     /// Carbon makes a file of each part, and file systems end at 255.
     pub const MAX_PART_BYTES: usize = 128;
     pub const MAX_BYTES: usize = 1024;
 
-    pub fn as_str(self) -> &'a str {
+    pub fn as_bytes(self) -> &'a [u8] {
         self.0
+    }
+
+    pub fn as_str(self) -> &'a str {
+        ascii(self.0)
     }
 }
 
 impl fmt::Display for MetricPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -76,7 +80,7 @@ pub enum PathFault {
 /// the series of one check share, then label after label behind it.
 #[derive(Debug, Default)]
 pub struct PathBuffer {
-    text: String,
+    text: Vec<u8>,
     node: Range<usize>,
     /// 0 while there is none.
     head: usize,
@@ -99,7 +103,7 @@ impl PathBuffer {
             return Err(PathFault::Host);
         }
         self.node = start..self.text.len();
-        self.text.push('.');
+        self.text.push(b'.');
         self.push_dotted(postfix)?;
         self.head = self.text.len();
         Ok(())
@@ -107,7 +111,7 @@ impl PathBuffer {
 
     /// The node of the host that the head is for; empty while there is none.
     pub fn node(&self) -> &str {
-        if self.head == 0 { "" } else { &self.text[self.node.clone()] }
+        if self.head == 0 { "" } else { ascii(&self.text[self.node.clone()]) }
     }
 
     fn push_dotted(&mut self, name: &[u8]) -> Result<(), PathFault> {
@@ -117,7 +121,7 @@ impl PathBuffer {
             if self.text.len() - start > MetricPath::MAX_PART_BYTES {
                 return Err(PathFault::LongPart);
             }
-            self.text.push('.');
+            self.text.push(b'.');
             if self.text.len() > MetricPath::MAX_BYTES {
                 return Err(PathFault::TooLong);
             }
@@ -137,10 +141,10 @@ impl PathBuffer {
         append_clean(raw, &mut self.text);
         if distinct || self.text.len() - self.head > MetricPath::MAX_PART_BYTES {
             self.text.truncate(self.head + MetricPath::MAX_PART_BYTES - DIGEST_BYTES);
-            self.text.push('_');
+            self.text.push(b'_');
             for byte in &Sha256::digest(raw)[..4] {
                 for nibble in [byte >> 4, byte & 15] {
-                    self.text.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
+                    self.text.push(b"0123456789abcdef"[usize::from(nibble)]);
                 }
             }
         }
@@ -162,6 +166,14 @@ pub fn compare_labels(a: &[u8], b: &[u8]) -> Ordering {
     cleaned(a).cmp(cleaned(b))
 }
 
+/// Equal for labels that cleaning makes equal; for others, nearly never.
+pub fn label_fingerprint(raw: &[u8]) -> u64 {
+    // FNV-1a.
+    cleaned(raw).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 /// One `_` for each character that is not of a part; bytes that are no UTF-8
 /// are taken as they come.
 fn cleaned(raw: &[u8]) -> impl Iterator<Item = u8> {
@@ -169,26 +181,46 @@ fn cleaned(raw: &[u8]) -> impl Iterator<Item = u8> {
     raw.iter().filter_map(move |byte| {
         let continues = after_high && byte & 0xC0 == 0x80;
         after_high = *byte >= 0x80;
-        if continues { None } else { Some(if is_part_byte(*byte) { *byte } else { b'_' }) }
+        (!continues).then_some(CLEANED[usize::from(*byte)])
     })
 }
 
-fn append_clean(raw: &[u8], out: &mut String) {
-    match std::str::from_utf8(raw) {
-        Ok(text) if is_clean_label(raw) => out.push_str(text),
-        _ => out.extend(cleaned(raw).map(char::from)),
+/// What cleaning makes of each byte.
+const CLEANED: [u8; 256] = {
+    let mut table = [b'_'; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        if (byte as u8).is_ascii_alphanumeric() || byte == b'-' as usize {
+            table[byte] = byte as u8;
+        }
+        byte += 1;
+    }
+    table
+};
+
+fn append_clean(raw: &[u8], out: &mut Vec<u8>) {
+    if raw.is_ascii() {
+        out.extend(raw.iter().map(|byte| CLEANED[usize::from(*byte)]));
+    } else {
+        out.extend(cleaned(raw));
     }
 }
 
+/// Of text that cleaning made.
+#[expect(clippy::expect_used, reason = "cleaned text is ASCII")]
+fn ascii(text: &[u8]) -> &str {
+    std::str::from_utf8(text).expect("cleaned text is ASCII")
+}
+
 fn is_part_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+    CLEANED[usize::from(byte)] == byte
 }
 
 impl MetricNode {
     /// Appends the node of a host's name as Nagios has it, hosts that others
     /// defined included. False, and nothing appended, where the name is empty
     /// or longer than a part.
-    fn append(name: &[u8], out: &mut String) -> bool {
+    fn append(name: &[u8], out: &mut Vec<u8>) -> bool {
         if name.is_empty() || name.len() > MetricPath::MAX_PART_BYTES {
             return false;
         }
@@ -198,8 +230,8 @@ impl MetricNode {
 
     /// The node of a host's name as Nagios has it.
     pub fn of_name(name: &[u8]) -> Option<Self> {
-        let mut node = String::with_capacity(name.len());
-        Self::append(name, &mut node).then(|| Self::new(node))
+        let mut node = Vec::with_capacity(name.len());
+        Self::append(name, &mut node).then(|| Self::new(ascii(&node).to_owned()))
     }
 }
 
@@ -237,6 +269,7 @@ mod tests {
             let id = HostId::parse(name).unwrap();
             assert_eq!(MetricNode::of_name(name.as_bytes()), Some(MetricNode::of(&id)));
         }
+        assert!(is_clean_label(b"aZ09_-") && !is_clean_label(b"a/b") && !is_clean_label(b"\xe4"));
         assert_eq!(MetricNode::of_name(b""), None);
         assert_eq!(MetricNode::of_name(&[b'x'; 129]), None);
     }

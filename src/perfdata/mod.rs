@@ -84,3 +84,39 @@ pub enum UnknownHosts {
     Ship,
     Drop,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_says_only_what_differs() {
+        let read = |text: &str| toml::from_str::<Config>(text);
+        assert_eq!(read("").unwrap(), Config::default());
+        let config = read("max_spool = '64MiB'\nunknown_hosts = 'drop'\nscan_interval = '2s'");
+        let expected = Config {
+            max_spool: ByteSize::mib(64),
+            unknown_hosts: UnknownHosts::Drop,
+            scan_interval: Duration::from_secs(2),
+            ..Config::default()
+        };
+        assert_eq!(config.unwrap(), expected);
+        assert!(!read("spool = ''").unwrap().is_on());
+        for text in ["spol = '/x'", "unknown_hosts = 'keep'", "max_spool = 'much'"] {
+            assert!(read(text).is_err(), "{text} was taken");
+        }
+    }
+
+    #[test]
+    fn faults_are_told_all_at_once() {
+        assert!(Config::default().faults().is_empty());
+        let config = Config {
+            spool: "perfdata".into(),
+            max_spool: ByteSize(1),
+            scan_interval: Duration::ZERO,
+            ..Config::default()
+        };
+        let keys = config.faults().into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        assert_eq!(keys, ["spool", "max_spool", "scan_interval"]);
+    }
+}

@@ -155,49 +155,60 @@ mod tests {
         Reader::new(file, bytes.len() as u64, from).unwrap()
     }
 
-    /// Lines, ends, count of the overlong and what was torn.
-    fn read(bytes: &[u8], from: u64) -> (Vec<Vec<u8>>, Vec<u64>, u64, Option<Vec<u8>>) {
+    #[derive(Debug, Default, PartialEq)]
+    struct Seen {
+        lines: Vec<Vec<u8>>,
+        ends: Vec<u64>,
+        overlong: u64,
+        torn: Option<Vec<u8>>,
+    }
+
+    fn seen(lines: &[&[u8]], ends: &[u64]) -> Seen {
+        let lines = lines.iter().map(|line| line.to_vec()).collect();
+        Seen { lines, ends: ends.to_vec(), ..Seen::default() }
+    }
+
+    fn read(bytes: &[u8], from: u64) -> Seen {
         let mut reader = reader(bytes, from);
-        let (mut lines, mut ends, mut overlong, mut torn) = (vec![], vec![], 0, None);
+        let mut seen = Seen::default();
         while let Some(chunk) = reader.next_chunk().unwrap() {
-            lines.extend(chunk.lines().map(<[u8]>::to_vec));
-            ends.push(chunk.end);
-            overlong += chunk.overlong;
-            torn = torn.or(chunk.torn.map(<[u8]>::to_vec));
+            seen.lines.extend(chunk.lines().map(<[u8]>::to_vec));
+            seen.ends.push(chunk.end);
+            seen.overlong += chunk.overlong;
+            seen.torn = seen.torn.or(chunk.torn.map(<[u8]>::to_vec));
         }
-        (lines, ends, overlong, torn)
+        seen
     }
 
     #[test]
     fn lines_and_offsets() {
-        assert_eq!(read(b"", 0), (vec![], vec![], 0, None));
-        let two = vec![b"one".to_vec(), b"two".to_vec()];
-        assert_eq!(read(b"one\ntwo\n", 0), (two.clone(), vec![8], 0, None));
-        assert_eq!(read(b"one\ntwo\n", 4), (two[1..].to_vec(), vec![8], 0, None));
-        assert_eq!(read(b"one\ntwo\n", 8), (vec![], vec![], 0, None));
-        assert_eq!(read(b"one\ntwo\n", 99), (vec![], vec![], 0, None));
-        assert_eq!(read(b"one\ntw", 0), (two[..1].to_vec(), vec![4, 6], 0, Some(b"tw".to_vec())));
+        assert_eq!(read(b"", 0), seen(&[], &[]));
+        assert_eq!(read(b"one\ntwo\n", 0), seen(&[b"one", b"two"], &[8]));
+        assert_eq!(read(b"one\ntwo\n", 4), seen(&[b"two"], &[8]));
+        assert_eq!(read(b"one\ntwo\n", 8), seen(&[], &[]));
+        assert_eq!(read(b"one\ntwo\n", 99), seen(&[], &[]));
+        let torn = Seen { torn: Some(b"tw".to_vec()), ..seen(&[b"one"], &[4, 6]) };
+        assert_eq!(read(b"one\ntw", 0), torn);
     }
 
     #[test]
     fn half_a_line_is_never_a_line() {
-        assert_eq!(read(b"one\ntwo\n", 2), (vec![b"two".to_vec()], vec![8], 0, None));
-        assert_eq!(read(b"one\ntwo\n", 6), (vec![], vec![], 0, None));
+        assert_eq!(read(b"one\ntwo\n", 2), seen(&[b"two"], &[8]));
+        assert_eq!(read(b"one\ntwo\n", 6), seen(&[], &[]));
     }
 
     #[test]
     fn big_files_come_in_pieces_and_lose_nothing() {
-        let line = [b'x'; 700];
         let mut bytes = Vec::new();
         for _ in 0..5_000 {
-            bytes.extend_from_slice(&line);
+            bytes.extend_from_slice(&[b'x'; 700]);
             bytes.push(b'\n');
         }
-        let (lines, ends, overlong, torn) = read(&bytes, 0);
-        assert_eq!((lines.len(), overlong, torn), (5_000, 0, None));
-        assert!(ends.len() > 3 && ends.windows(2).all(|pair| pair[0] < pair[1]));
-        let (rest, ..) = read(&bytes, ends[1]);
-        assert_eq!(rest.len() as u64, (bytes.len() as u64 - ends[1]) / 701);
+        let whole = read(&bytes, 0);
+        assert_eq!((whole.lines.len(), whole.overlong, whole.torn), (5_000, 0, None));
+        assert!(whole.ends.len() > 3 && whole.ends.windows(2).all(|pair| pair[0] < pair[1]));
+        let rest = read(&bytes, whole.ends[1]);
+        assert_eq!(rest.lines.len() as u64, (bytes.len() as u64 - whole.ends[1]) / 701);
     }
 
     #[test]
@@ -205,13 +216,13 @@ mod tests {
         let mut bytes = b"one\n".to_vec();
         bytes.extend(vec![b'x'; 3 * Reader::CHUNK_BYTES]);
         bytes.extend_from_slice(b"DATATYPE::tail\ntwo\n");
-        let (lines, _, overlong, torn) = read(&bytes, 0);
-        assert_eq!((lines, overlong, torn), (vec![b"one".to_vec(), b"two".to_vec()], 1, None));
+        let seen = read(&bytes, 0);
+        assert_eq!((seen.lines, seen.overlong), (vec![b"one".to_vec(), b"two".to_vec()], 1));
 
         let endless = vec![b'x'; 2 * Reader::CHUNK_BYTES + 5];
-        let (lines, ends, overlong, torn) = read(&endless, 0);
-        assert_eq!((lines.len(), overlong, torn), (0, 1, None));
-        assert_eq!(ends.last(), Some(&(endless.len() as u64)));
+        let seen = read(&endless, 0);
+        assert_eq!((seen.lines.len(), seen.overlong, seen.torn), (0, 1, None));
+        assert_eq!(seen.ends.last(), Some(&(endless.len() as u64)));
     }
 
     #[test]

@@ -53,10 +53,15 @@ pub struct SpoolFile {
     pub id: FileId,
 }
 
+impl SpoolFile {
+    fn age(&self) -> (u64, i64, &str) {
+        (self.rotated, self.id.modified, &self.name)
+    }
+}
+
 impl Ord for SpoolFile {
     fn cmp(&self, other: &Self) -> Ordering {
-        let key = |file: &Self| (file.rotated, file.id.modified);
-        key(self).cmp(&key(other)).then_with(|| self.name.cmp(&other.name))
+        self.age().cmp(&other.age())
     }
 }
 
@@ -97,25 +102,55 @@ impl Spool {
     /// the oldest files where more waits than the limit allows. Blocking.
     pub fn pending(&self) -> Result<Pending, Error> {
         let mut pending = Pending::default();
+        let mut empty = Vec::new();
+        pending.files = self.oldest(Self::MAX_LISTED, |file| {
+            if file.size == 0 {
+                // The rest of them goes next time.
+                if empty.len() < Self::MAX_LISTED {
+                    empty.push(file.clone());
+                }
+                return false;
+            }
+            pending.count += 1;
+            pending.disk_bytes += file.disk_bytes;
+            true
+        })?;
+        for file in &empty {
+            note(&mut pending.fault, self.retire(file));
+        }
+        self.drop_oldest(&mut pending);
+        Ok(pending)
+    }
+
+    /// The oldest files behind a place in the order of age, which need not be
+    /// there any more: for a reader that is past all that [`pending`] lists.
+    /// Blocking.
+    ///
+    /// [`pending`]: Self::pending
+    pub fn files_after(&self, name: &str, id: FileId) -> Result<Vec<SpoolFile>, Error> {
+        let place = (rotation_time(name).unwrap_or(0), id.modified, name);
+        self.oldest(Self::MAX_LISTED, |file| file.size > 0 && file.age() > place)
+    }
+
+    /// At most `limit` of the files that pass, oldest first.
+    fn oldest(
+        &self,
+        limit: usize,
+        mut passes: impl FnMut(&SpoolFile) -> bool,
+    ) -> Result<Vec<SpoolFile>, Error> {
         // The newest of the listed on top, to make room for an older one.
         let mut oldest = BinaryHeap::new();
         let list = |source| Error::List { dir: self.dir.clone(), source };
         for entry in std::fs::read_dir(&self.dir).map_err(list)? {
             let Some(file) = self.candidate(&entry.map_err(list)?) else { continue };
-            if file.size == 0 {
-                note(&mut pending.fault, self.retire(&file));
-                continue;
-            }
-            pending.count += 1;
-            pending.disk_bytes += file.disk_bytes;
-            oldest.push(file);
-            if oldest.len() > Self::MAX_LISTED {
-                oldest.pop();
+            if passes(&file) {
+                oldest.push(file);
+                if oldest.len() > limit {
+                    oldest.pop();
+                }
             }
         }
-        pending.files = oldest.into_sorted_vec();
-        self.drop_oldest(&mut pending);
-        Ok(pending)
+        Ok(oldest.into_sorted_vec())
     }
 
     fn candidate(&self, entry: &std::fs::DirEntry) -> Option<SpoolFile> {

@@ -65,16 +65,17 @@ impl<'a> Tokens<'a> {
     }
 
     fn value(&mut self) -> &'a [u8] {
-        let word = self.skip_word();
-        let end = word.iter().position(|byte| *byte == b';').unwrap_or(word.len());
-        &word[..end]
+        let rest = self.rest;
+        let end = rest.iter().position(|byte| *byte == b';' || is_separator(*byte));
+        let (value, behind) = rest.split_at(end.unwrap_or(rest.len()));
+        self.rest = behind;
+        self.skip_word();
+        value
     }
 
-    fn skip_word(&mut self) -> &'a [u8] {
+    fn skip_word(&mut self) {
         let end = self.rest.iter().position(|byte| is_separator(*byte));
-        let (word, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
-        self.rest = rest;
-        word
+        self.rest = &self.rest[end.unwrap_or(self.rest.len())..];
     }
 }
 
@@ -118,7 +119,18 @@ impl Quoted {
 }
 
 fn is_separator(byte: u8) -> bool {
-    byte <= b' ' || byte == b'|' || byte == 0x7f
+    const SEPARATORS: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte <= b' ' as usize {
+            table[byte] = true;
+            byte += 1;
+        }
+        table[b'|' as usize] = true;
+        table[0x7f] = true;
+        table
+    };
+    SEPARATORS[usize::from(byte)]
 }
 
 #[cfg(test)]

@@ -131,17 +131,20 @@ fn small_files_count_with_what_they_take_of_the_disk() {
 }
 
 #[test]
-fn listing_is_bounded_and_counts_all() {
+fn listing_is_bounded_and_goes_on_behind_a_place() {
     let rig = Rig::new();
-    let count = Spool::MAX_LISTED + 50;
-    for number in (0..count).rev() {
-        let name = format!("service-perfdata.{}", 1_000_000 + number);
-        File::create(rig.path(&name)).and_then(|mut f| io::Write::write_all(&mut f, b"x")).unwrap();
+    for number in (100..160).rev() {
+        rig.put(&format!("service-perfdata.{number}"), b"x\n");
     }
-    let pending = rig.spool.pending().unwrap();
-    assert_eq!((pending.count, pending.files.len()), (count as u64, Spool::MAX_LISTED));
-    assert_eq!(pending.files[0].rotated, 1_000_000);
-    assert!(pending.files.windows(2).all(|pair| pair[0] < pair[1]));
+    rig.put("service-perfdata.170", b"");
+    let times = |files: Vec<SpoolFile>| files.iter().map(|f| f.rotated).collect::<Vec<_>>();
+    assert_eq!(times(rig.spool.oldest(10, |_| true).unwrap()), Vec::from_iter(100..110));
+    let files = rig.spool.pending().unwrap().files;
+    let place = &files[49];
+    rig.spool.retire(place).unwrap();
+    let behind = rig.spool.files_after(&place.name, place.id).unwrap();
+    assert_eq!(times(behind), Vec::from_iter(150..160));
+    assert!(rig.spool.files_after(&files[59].name, files[59].id).unwrap().is_empty());
 }
 
 #[test]
