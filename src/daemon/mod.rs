@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -42,6 +42,8 @@ pub fn serve(path: &Path) -> anyhow::Result<()> {
 async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // From here on a SIGHUP waits for its reader instead of ending the process.
+    let hangup = signal(SignalKind::hangup())?;
 
     let state = Arc::new(State::open(&config.state)?);
     let nagios = Nagios::new(config.nagios.clone(), &scratch(&state));
@@ -68,8 +70,14 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     }
     let services = rpc::Services { hosts: hosts.clone(), metrics: metrics.clone() };
     group.add("thrift", |stop| door.serve(services, stop));
-    let reloader =
-        Reloader { path: path.to_owned(), current: Arc::new(config), scratch, hosts, metrics };
+    let reloader = Reloader {
+        path: path.to_owned(),
+        current: Arc::new(config),
+        scratch,
+        hosts,
+        metrics,
+        hangup,
+    };
     group.add("reload", |stop| reloader.run(stop));
 
     notify(&[NotifyState::Ready]);
@@ -102,15 +110,15 @@ struct Reloader {
     scratch: PathBuf,
     hosts: Hosts,
     metrics: Metrics,
+    hangup: Signal,
 }
 
 impl Reloader {
     async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                _ = hangup.recv() => {}
+                _ = self.hangup.recv() => {}
             }
             let mut news = vec![NotifyState::Reloading];
             news.extend(NotifyState::monotonic_usec_now().ok());

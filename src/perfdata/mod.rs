@@ -109,14 +109,14 @@ mod tests {
 
     #[test]
     fn faults_are_told_all_at_once() {
-        assert!(Config::default().faults().is_empty());
+        assert!(Config::default().check().is_empty());
         let config = Config {
             spool: "perfdata".into(),
             max_spool: ByteSize(1),
             scan_interval: Duration::ZERO,
             ..Config::default()
         };
-        let keys = config.faults().into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        let keys = config.check().into_iter().map(|(key, _)| key).collect::<Vec<_>>();
         assert_eq!(keys, ["spool", "max_spool", "scan_interval"]);
     }
 }
