@@ -68,7 +68,7 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     for carrier in crew.carriers {
         group.add("perfdata to Carbon", |stop| carrier.run(stop));
     }
-    let services = rpc::Services { hosts: hosts.clone(), metrics: metrics.clone() };
+    let services = rpc::Services { hosts: hosts.clone(), metrics: metrics.clone(), shipping };
     group.add("thrift", |stop| door.serve(services, stop));
     let reloader = Reloader {
         path: path.to_owned(),

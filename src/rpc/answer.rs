@@ -7,6 +7,7 @@ use crate::hosts::{Generation, Hosts, ReplaceError, RollbackError};
 use crate::metrics::{Metrics, Question};
 use crate::model::{HostFaults, HostId, HostSet, MetricKey, MetricNode, Source, Window};
 
+use crate::shipping::Shipping;
 use crate::telemetry::sentence;
 
 use super::call::{Call, Failure, Reply};
@@ -17,6 +18,7 @@ use super::wire::hosts::MetricsQuestion;
 pub struct Services {
     pub hosts: Hosts,
     pub metrics: Metrics,
+    pub shipping: Shipping,
 }
 
 const DAY: i64 = 86_400;
@@ -38,6 +40,7 @@ pub(super) async fn answer(services: &Services, call: Call) -> Result<Reply, Fai
         }
         Call::DiffHosts(set) => diff(&services.hosts, set).await,
         Call::GetHosts => Ok(Reply::View(services.hosts.view())),
+        Call::GetPerfdataStatus => Ok(Reply::PerfdataStatus(services.shipping.view())),
         Call::GetStatus => Ok(Reply::Status(services.hosts.view().status)),
         Call::GetHistory(limit) => {
             let limit = if limit > 0 { limit } else { i32::MAX };

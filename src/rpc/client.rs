@@ -20,7 +20,8 @@ use super::fields::{each_element, each_field};
 use super::wire::hosts::{self as wire, THostsSyncClient};
 
 pub use super::wire::hosts::{
-    Generation, GenerationState, HostsDiff, HostsStatus, HostsView, MetricsQuestion, WatchedHost,
+    Generation, GenerationState, HostsDiff, HostsStatus, HostsView, MetricsQuestion,
+    PerfdataStatus, SinkStatus, WatchedHost,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +131,10 @@ impl Client {
 
     pub fn get_status(&mut self) -> Result<HostsStatus, Error> {
         Ok(self.calls.get_status()?)
+    }
+
+    pub fn get_perfdata_status(&mut self) -> Result<PerfdataStatus, Error> {
+        Ok(self.calls.get_perfdata_status()?)
     }
 
     /// Newest first; `limit` 0 means all that are kept.

@@ -62,6 +62,7 @@ fn read(method: Method, from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
         Method::DiffHosts => Ok(Call::DiffHosts(hosts_and_force(from)?.0)),
         Method::GetHosts => Ok(Call::GetHosts),
         Method::GetStatus => Ok(Call::GetStatus),
+        Method::GetPerfdataStatus => Ok(Call::GetPerfdataStatus),
         Method::GetHistory => get_history(from),
         Method::Rollback => rollback(from),
         Method::QueryMetrics => query_metrics(from),

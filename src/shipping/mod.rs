@@ -97,6 +97,11 @@ pub struct Crew {
 }
 
 impl Shipping {
+    /// A handle of a part that is off.
+    pub fn off() -> Self {
+        Self { spool: None, sinks: Vec::new() }
+    }
+
     /// Takes up each sink's work where its receipts end.
     pub async fn start(
         perfdata: &perfdata::Config,
@@ -106,7 +111,7 @@ impl Shipping {
     ) -> Result<(Self, Crew), crate::state::Error> {
         if !perfdata.is_on() {
             let crew = Crew { spooler: None, carriers: Vec::new() };
-            return Ok((Self { spool: None, sinks: Vec::new() }, crew));
+            return Ok((Self::off(), crew));
         }
         let (listing, listed) = watch::channel(Listing::default());
         let mut sinks = Vec::new();

@@ -17,6 +17,7 @@ use weather_balloon::metrics::Metrics;
 use weather_balloon::model::{Datapoint, Series};
 use weather_balloon::rpc::wire::hosts::{Host, HostsSyncClient, THostsSyncClient};
 use weather_balloon::rpc::{Config, Door, Endpoint, Services};
+use weather_balloon::shipping::Shipping;
 
 /// Longer than anything takes here, shorter than a hung test.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -61,7 +62,11 @@ impl OpenDoor {
         let door = runtime.block_on(Door::bind(config)).unwrap();
         let addresses = door.addresses().to_vec();
         let stop = CancellationToken::new();
-        let services = Services { hosts: Hosts::detached(), metrics: Metrics::in_memory(series) };
+        let services = Services {
+            hosts: Hosts::detached(),
+            metrics: Metrics::in_memory(series),
+            shipping: Shipping::off(),
+        };
         let (done, served) = std::sync::mpsc::channel();
         let serving = door.serve(services, stop.clone());
         runtime.spawn(async move { done.send(serving.await).unwrap() });
