@@ -17,11 +17,13 @@ use common::thrift::{
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use weather_balloon::rpc::wire::hosts::THostsSyncClient;
 
+/// Set for the child: how many descriptors it may have.
 const MARK: &str = "WEATHER_BALLOON_TEST_DOOR";
+const MANY: u64 = 16_384;
 
-fn allow_many_descriptors() {
+fn allow_descriptors(count: u64) {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, hard.min(16_384), hard).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(count), hard).unwrap();
 }
 
 /// Not a test: the process that the tests here start.
@@ -29,10 +31,8 @@ fn allow_many_descriptors() {
 #[ignore = "only the tests of this file start it"]
 #[allow(clippy::disallowed_methods, reason = "how the child is told from a plain test run")]
 fn door_process() {
-    if std::env::var(MARK).is_err() {
-        return;
-    }
-    allow_many_descriptors();
+    let Ok(descriptors) = std::env::var(MARK) else { return };
+    allow_descriptors(descriptors.parse().unwrap());
     let door = OpenDoor::new(&config());
     println!("\nlistening on {}", door.tcp());
     // Until the parent closes the pipe or is gone.
@@ -49,10 +49,14 @@ struct DoorProcess {
 
 impl DoorProcess {
     fn start() -> Self {
-        allow_many_descriptors();
+        Self::with_descriptors(MANY)
+    }
+
+    fn with_descriptors(count: u64) -> Self {
+        allow_descriptors(MANY);
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "door_process", "--nocapture"])
-            .env(MARK, "1")
+            .env(MARK, count.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -70,6 +74,15 @@ impl DoorProcess {
         let status = std::fs::read_to_string(path).unwrap();
         let line = status.lines().find(|line| line.starts_with(field)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Of the process so far, to 10 ms.
+    fn cpu_time(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(path).unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks: u64 = [11, 12].map(|at| fields[at].parse::<u64>().unwrap()).iter().sum();
+        Duration::from_millis(10 * ticks)
     }
 
     fn small_call(&self) -> Duration {
@@ -193,4 +206,28 @@ fn a_claim_costs_nothing() {
     eprintln!("200 claims of each kind: {grown} KiB resident, {claimed} KiB virtual");
     assert!(grown < 4_000, "{grown} KiB resident");
     assert!(claimed < 150_000, "{claimed} KiB virtual");
+}
+
+#[test]
+fn out_of_descriptors_the_door_waits_and_recovers() {
+    let door = DoorProcess::with_descriptors(60);
+    door.small_call();
+    // Idle ones make room for each other.
+    let idle: Vec<TcpStream> = (0..100).map(|_| connect(door.address)).collect();
+    door.small_call();
+    drop(idle);
+
+    // Busy ones are left alone, and nothing is done about the rest.
+    let half = &get_metrics(Encoding::Binary, false)[..20];
+    let mut busy: Vec<TcpStream> = (0..100).map(|_| connect(door.address)).collect();
+    for stream in &mut busy {
+        stream.write_all(half).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let before = door.cpu_time();
+    std::thread::sleep(Duration::from_secs(1));
+    let spent = door.cpu_time() - before;
+    assert!(spent < Duration::from_millis(300), "{spent:?} of CPU in a second of waiting");
+    drop(busy);
+    door.small_call();
 }

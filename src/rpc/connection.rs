@@ -168,7 +168,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match self.answer_all().await {
             End::Closed => {}
             End::Io(fault) => tracing::debug!(peer = %self.peer, %fault, "connection lost"),
-            end => self.shared.journal.say("closed a connection", &self.peer, &end),
+            end => {
+                let peer = self.peer;
+                self.shared.journal.say(format_args!("closed the connection of {peer}: {end}"));
+            }
         }
     }
 
@@ -278,7 +281,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.reply(to, method, reply).await
     }
 
-    /// Makes the call in its turn and within its time. A panic stays its own.
+    /// Makes the call in its turn and within its time.
     async fn call(
         &self,
         method: Method,
@@ -302,9 +305,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             };
             answer(&shared.services, call?).await
         });
-        match timeout(shared.call_timeout, AssertUnwindSafe(work).catch_unwind()).await {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(_)) => Err(panicked(method)),
+        match timeout(shared.call_timeout, contained(method, work)).await {
+            Ok(reply) => reply,
             Err(_) => Err(Failure::Unavailable(format!(
                 "no answer within {:?} ([rpc] call_timeout); what was begun may still be done: look before trying again",
                 shared.call_timeout
@@ -349,6 +351,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
+/// A panic becomes the failure of its own call.
+async fn contained(
+    method: Method,
+    work: impl Future<Output = Result<Reply, Failure>>,
+) -> Result<Reply, Failure> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked(method)))
+}
+
 async fn decode_heavy(
     shared: &Shared,
     method: Method,
@@ -387,4 +397,24 @@ async fn read_first<S: AsyncRead + Unpin>(stream: &mut S, into: &mut Vec<u8>) ->
         Poll::Ready(Ok(chunk.filled().len()))
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_the_failure_of_its_own_call() {
+        let work = async { if true { panic!("a fault of ours") } else { Ok(Reply::Done) } };
+        let reply = contained(Method::SetHosts, work).await;
+        let Err(Failure::Application(kind, text)) = reply else { panic!("{reply:?}") };
+        assert_eq!(kind, ApplicationErrorKind::InternalError);
+        assert!(text.contains("its log says more"));
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let future = std::mem::size_of::<Connection<tokio::net::TcpStream>>();
+        assert!(future < 400, "{future} bytes");
+    }
 }
