@@ -197,8 +197,8 @@ impl Hosts {
 
     async fn submit(&self, new: NewGeneration) -> Result<Generation, ReplaceError> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Replace { new, reply }).await.map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())?
+        self.commands.send(Command::Replace { new, reply }).await.map_err(|_| self.gone())?;
+        answer.await.map_err(|_| self.gone())?
     }
 
     /// Newest first; at most `limit`.
@@ -252,16 +252,19 @@ impl Hosts {
     /// Takes new settings over; what is on disk is brought in line with them.
     pub async fn reconfigure(&self, config: Config, nagios: Nagios) -> Result<(), ReplaceError> {
         let command = Command::Reconfigure { config, nagios: Box::new(nagios) };
-        self.commands.send(command).await.map_err(|_| stopping())
+        self.commands.send(command).await.map_err(|_| self.gone())
     }
 
     fn state(&self) -> Result<&State, ReplaceError> {
-        self.state.as_deref().ok_or_else(stopping)
+        self.state.as_deref().ok_or_else(|| self.gone())
     }
-}
 
-fn stopping() -> ReplaceError {
-    ReplaceError::Unavailable("the appliance is stopping; call again when it is back".to_owned())
+    fn gone(&self) -> ReplaceError {
+        ReplaceError::Unavailable(match self.state {
+            Some(_) => "the appliance is stopping; call again when it is back".to_owned(),
+            None => "this handle is detached from any appliance".to_owned(),
+        })
+    }
 }
 
 fn unavailable(fault: crate::state::Error) -> ReplaceError {
