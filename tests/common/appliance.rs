@@ -106,6 +106,12 @@ impl Appliance {
         panic!("it is not ready:\n{}", self.log());
     }
 
+    /// Starts it and waits for nothing.
+    pub fn begin_start(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
+        self.child = Some(self.spawn(&[]));
+    }
+
     /// Starts another process on the same configuration, for what it says.
     pub fn start_second(&self) -> Output {
         let mut child = self.spawn(&[]);
