@@ -52,7 +52,7 @@ async fn what_was_settled_is_found_again() {
         let state = open(dir.path()).unwrap();
         let a = record(&state, new(Source::Rpc, &["a"])).await;
         let b = record(&state, new(cloud.clone(), &["b", "c"])).await;
-        state.settle_live(vec![a, b], file("f1", b), 50).await.unwrap();
+        state.settle_live(vec![a, b], file("f1", b), 50, now()).await.unwrap();
         state.settle_proved("f1".into(), 77, now()).await.unwrap();
         let c = record(&state, new(Source::Rpc, &["a", "d"])).await;
         record(&state, new(Source::Rpc, &["e"])).await;
@@ -71,14 +71,34 @@ async fn what_was_settled_is_found_again() {
 }
 
 #[tokio::test]
+async fn a_set_in_a_file_that_was_proved_before_is_proved_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = open(dir.path()).unwrap();
+    let first = record(&state, new(Source::Rpc, &["a"])).await;
+    state.settle_live(vec![first], file("f1", first), 50, now()).await.unwrap();
+    state.settle_proved("f1".into(), 7, now()).await.unwrap();
+    // Other names as given, the same names in the file.
+    let same = record(&state, new(Source::Rpc, &["b"])).await;
+    let known = Applied { proved_by: Some(7), ..file("f1", same) };
+    state.settle_live(vec![same], known, 50, now()).await.unwrap();
+    assert!(state.history(1).await.unwrap()[0].proved.is_some());
+
+    let bad = record(&state, new(Source::Rpc, &["c"])).await;
+    state.settle_live(vec![bad], file("f2", bad), 50, now()).await.unwrap();
+    let judgement = Judgement { reason: "it bailed out".into(), quarantine: true };
+    let live = state.settle_fatal(judgement, now()).await.unwrap();
+    assert_eq!(live[0].generation.number, same, "the newest that Nagios has read returns");
+}
+
+#[tokio::test]
 async fn the_guilty_are_rejected_and_kept_out_and_the_proved_return() {
     let dir = tempfile::tempdir().unwrap();
     let state = open(dir.path()).unwrap();
     let good = record(&state, new(Source::Rpc, &["a"])).await;
-    state.settle_live(vec![good], file("f1", good), 50).await.unwrap();
+    state.settle_live(vec![good], file("f1", good), 50, now()).await.unwrap();
     state.settle_proved("f1".into(), 1, now()).await.unwrap();
     let bad = record(&state, new(Source::Rpc, &["b"])).await;
-    state.settle_live(vec![bad], file("f2", bad), 50).await.unwrap();
+    state.settle_live(vec![bad], file("f2", bad), 50, now()).await.unwrap();
     // A proof of another file proves nothing of this one.
     state.settle_proved("f1".into(), 2, now()).await.unwrap();
 
@@ -105,7 +125,7 @@ async fn history_is_bounded_and_a_burst_does_not_push_it_out() {
     for round in 0..10 {
         let id = format!("h{round}");
         let number = record(&state, new(Source::Rpc, &[&id])).await;
-        state.settle_live(vec![number], file(&id, number), 5).await.unwrap();
+        state.settle_live(vec![number], file(&id, number), 5, now()).await.unwrap();
         state.settle_proved(id, round, now()).await.unwrap();
     }
     let burst = (0..200).map(|n| new(Source::Rpc, &[&format!("b{n}")])).collect();
@@ -113,7 +133,7 @@ async fn history_is_bounded_and_a_burst_does_not_push_it_out() {
         Recorded::Pending(generation) => generation.number,
         Recorded::Quarantined { .. } => unreachable!("nothing was quarantined"),
     };
-    state.settle_live(vec![last], file("burst", last), 5).await.unwrap();
+    state.settle_live(vec![last], file("burst", last), 5, now()).await.unwrap();
     let history = state.history(1000).await.unwrap();
     let were_live = history.iter().filter(|one| one.live.is_some()).count();
     // The live one, the five kept, and the one that would be gone back to.

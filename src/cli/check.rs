@@ -91,7 +91,8 @@ fn report(verdict: Verdict, text: &str, perfdata: &str) -> ExitCode {
     // A bar in the text would begin the perfdata.
     let text = output::printable(text).replace('|', "/");
     let tail = if perfdata.is_empty() { String::new() } else { format!(" | {perfdata}") };
-    println!("WEATHER-BALLOON {word} - {text}{tail}");
+    // The exit code tells the verdict to a reader that is gone, too.
+    let _ = output::print(format_args!("WEATHER-BALLOON {word} - {text}{tail}"));
     ExitCode::from(code)
 }
 

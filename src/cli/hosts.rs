@@ -44,7 +44,7 @@ fn list(cli: &Cli) -> anyhow::Result<()> {
                 })
             })
             .collect();
-        println!("{}", json!({ "status": status_json(&status), "hosts": hosts }));
+        output::print(json!({ "status": status_json(&status), "hosts": hosts }))?;
         return Ok(());
     }
     let rows = hosts.iter().map(|one| {
@@ -60,7 +60,7 @@ fn list(cli: &Cli) -> anyhow::Result<()> {
             },
         ]
     });
-    println!("{}", output::table(["ID", "ADDRESS", "NAME", "SOURCE"], rows));
+    output::print(output::table(["ID", "ADDRESS", "NAME", "SOURCE"], rows))?;
     eprintln!("{}", sentence(&status));
     Ok(())
 }
@@ -71,7 +71,10 @@ fn sentence(status: &HostsStatus) -> String {
     };
     let watched = output::plural(count(status.watched_count), "host");
     let step = match (status.in_step.unwrap_or_default(), &status.trouble) {
-        (true, _) => "Nagios has read it.".to_owned(),
+        (true, None) => "Nagios has read it.".to_owned(),
+        (true, Some(trouble)) => {
+            format!("Nagios has read it. Trouble: {}.", output::printable(trouble))
+        }
         (false, None) => "Nagios is to read it.".to_owned(),
         (false, Some(trouble)) => {
             format!("Nagios has not read it: {}.", output::printable(trouble))
@@ -108,12 +111,12 @@ fn finish(
         client.get_status()?
     };
     match cli.output {
-        Output::Json => println!(
-            "{}",
-            json!({ "generation": generation_json(generation), "status": status_json(&status) })
-        ),
+        Output::Json => output::print(
+            json!({ "generation": generation_json(generation), "status": status_json(&status) }),
+        )?,
         Output::Table => {
-            println!("Generation {number} with {} is live.", output::plural(hosts, "host"));
+            let hosts = output::plural(hosts, "host");
+            output::print(format_args!("Generation {number} with {hosts} is live."))?;
             eprintln!("{}", sentence(&status));
         }
     }
@@ -134,6 +137,10 @@ fn wait_for_nagios(
             progress.clear();
             return Ok(status);
         }
+        if !on_disk && let Some(reason) = put_back(client, number)? {
+            progress.clear();
+            bail!("generation {number} was live on disk and was put back: {reason}");
+        }
         if began.elapsed() >= timeout {
             progress.clear();
             let cause = status.trouble.map_or_else(String::new, |trouble| format!(": {trouble}"));
@@ -146,6 +153,15 @@ fn wait_for_nagios(
         progress.show(&format!("waiting for Nagios, {} s{cause}", began.elapsed().as_secs()));
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Why the generation is not live any more, where Nagios died of it.
+fn put_back(client: &mut Client, number: i64) -> anyhow::Result<Option<String>> {
+    let history = client.get_history(0)?;
+    let rejected = history
+        .into_iter()
+        .find(|one| one.number == Some(number) && one.state == Some(GenerationState::REJECTED));
+    Ok(rejected.map(|one| one.reason.unwrap_or_default()))
 }
 
 /// One line on a terminal that is written over.
@@ -186,7 +202,7 @@ fn diff(cli: &Cli, file: &Path) -> anyhow::Result<()> {
         for (_, name, hosts) in &parts {
             told[name] = hosts.iter().map(host_json).collect();
         }
-        println!("{told}");
+        output::print(told)?;
         return Ok(());
     }
     for (sign, _, hosts) in &parts {
@@ -197,7 +213,7 @@ fn diff(cli: &Cli, file: &Path) -> anyhow::Result<()> {
                 host.address.as_deref().unwrap_or_default(),
                 host.display_name.as_deref().unwrap_or_default()
             );
-            println!("{}", output::printable(&line));
+            output::print(output::printable(&line))?;
         }
     }
     let counts: Vec<_> =
@@ -214,7 +230,7 @@ fn history(cli: &Cli, limit: u32) -> anyhow::Result<()> {
     let limit = i32::try_from(limit).unwrap_or(i32::MAX);
     let generations = connect(cli)?.get_history(limit)?;
     if cli.output == Output::Json {
-        println!("{}", Value::from_iter(generations.iter().map(generation_json)));
+        output::print(Value::from_iter(generations.iter().map(generation_json)))?;
         return Ok(());
     }
     let rows = generations.iter().map(|one| {
@@ -234,7 +250,7 @@ fn history(cli: &Cli, limit: u32) -> anyhow::Result<()> {
     });
     let heading =
         ["GENERATION", "STATE", "SOURCE", "HOSTS", "CREATED (UTC)", "READ BY NAGIOS", "NOTES"];
-    println!("{}", output::table(heading, rows));
+    output::print(output::table(heading, rows))?;
     Ok(())
 }
 

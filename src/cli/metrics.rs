@@ -29,11 +29,11 @@ pub fn run(args: &MetricsArgs, cli: &Cli) -> anyhow::Result<()> {
     match (args.plot, cli.output) {
         (true, _) => {
             for one in &series {
-                println!("{}", plot::draw(one, width()));
+                output::print(plot::draw(one, width()))?;
             }
         }
-        (false, Output::Json) => println!("{}", Value::from_iter(series.iter().map(series_json))),
-        (false, Output::Table) => println!("{}", table(&series)),
+        (false, Output::Json) => output::print(Value::from_iter(series.iter().map(series_json)))?,
+        (false, Output::Table) => output::print(table(&series))?,
     }
     Ok(())
 }

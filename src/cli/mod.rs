@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::config::{self, Config};
 use crate::daemon;
@@ -58,7 +58,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Serve => daemon::serve(&cli.config),
         Command::CheckConfig => {
             Config::read(&cli.config)?;
-            println!("{} is sound", cli.config.display());
+            output::print(format_args!("{} is sound", cli.config.display()))?;
             Ok(())
         }
         Command::Hosts(command) => hosts::run(command, cli),
@@ -70,14 +70,19 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
 /// Help goes to stdout; `check` tells Nagios UNKNOWN instead of the code that
 /// means CRITICAL to it.
 fn usage(typed: &[std::ffi::OsString], fault: &clap::Error) -> ExitCode {
-    let plugin = typed.iter().skip(1).any(|word| word == "check");
-    if plugin && fault.use_stderr() {
+    if is_check(typed) && fault.use_stderr() {
         return check::unknown(fault.to_string().lines().next().unwrap_or_default());
     }
     if fault.print().is_err() {
         return ExitCode::from(FAILED);
     }
     ExitCode::from(if fault.use_stderr() { USAGE } else { DONE })
+}
+
+/// Whether the command is `check`, however wrong the rest is.
+fn is_check(typed: &[std::ffi::OsString]) -> bool {
+    let lenient = Cli::command().ignore_errors(true).try_get_matches_from(typed);
+    lenient.is_ok_and(|found| found.subcommand_name() == Some("check"))
 }
 
 fn exit_code(fault: &anyhow::Error) -> u8 {

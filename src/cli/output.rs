@@ -1,5 +1,8 @@
 //! Tables for people.
 
+use std::fmt::Display;
+use std::io::{self, Write};
+
 use comfy_table::{ContentArrangement, Table};
 
 /// Rows under a heading, without lines.
@@ -17,6 +20,15 @@ pub fn table<const N: usize>(
     }
     let lines: Vec<_> = table.lines().map(|line| line.trim().to_owned()).collect();
     lines.join("\n")
+}
+
+/// Prints a line on stdout. A reader that has seen enough, as `head` has, is
+/// no fault.
+pub fn print(text: impl Display) -> io::Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        told => told,
+    }
 }
 
 /// What a terminal would act on becomes a space.

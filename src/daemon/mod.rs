@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -15,6 +15,7 @@ use crate::group::Group;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::nagios::Nagios;
+use crate::shipping::Shipping;
 use crate::state::State;
 use crate::{graphite, rpc, telemetry};
 
@@ -41,12 +42,16 @@ pub fn serve(path: &Path) -> anyhow::Result<()> {
 async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // From here on a SIGHUP waits for its reader instead of ending the process.
+    let hangup = signal(SignalKind::hangup())?;
 
-    let state = State::open(&config.state)?;
+    let state = Arc::new(State::open(&config.state)?);
     let nagios = Nagios::new(config.nagios.clone(), &scratch(&state));
     let scratch = scratch(&state);
     let (hosts, keeper, restarter, first_checks) =
-        Hosts::start(config.hosts.clone(), nagios, state).await?;
+        Hosts::start(config.hosts.clone(), nagios, Arc::clone(&state)).await?;
+    let (shipping, crew) =
+        Shipping::start(&config.perfdata, &config.carbon, state, hosts.live_nodes()).await?;
     let metrics = Metrics::new(graphite::Client::new(&config.graphite)?);
     let door = rpc::Door::bind(&config.rpc).await?;
     for address in door.addresses() {
@@ -57,10 +62,22 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     group.add("generations", |stop| keeper.run(stop));
     group.add("restarts", |stop| restarter.run(stop));
     group.add("first checks", |stop| first_checks.run(stop));
+    if let Some(spooler) = crew.spooler {
+        group.add("perfdata spool", |stop| spooler.run(stop));
+    }
+    for carrier in crew.carriers {
+        group.add("perfdata to Carbon", |stop| carrier.run(stop));
+    }
     let services = rpc::Services { hosts: hosts.clone(), metrics: metrics.clone() };
     group.add("thrift", |stop| door.serve(services, stop));
-    let reloader =
-        Reloader { path: path.to_owned(), current: Arc::new(config), scratch, hosts, metrics };
+    let reloader = Reloader {
+        path: path.to_owned(),
+        current: Arc::new(config),
+        scratch,
+        hosts,
+        metrics,
+        hangup,
+    };
     group.add("reload", |stop| reloader.run(stop));
 
     notify(&[NotifyState::Ready]);
@@ -93,15 +110,15 @@ struct Reloader {
     scratch: PathBuf,
     hosts: Hosts,
     metrics: Metrics,
+    hangup: Signal,
 }
 
 impl Reloader {
     async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                _ = hangup.recv() => {}
+                _ = self.hangup.recv() => {}
             }
             let mut news = vec![NotifyState::Reloading];
             news.extend(NotifyState::monotonic_usec_now().ok());
@@ -127,6 +144,8 @@ impl Reloader {
         // What only a restart takes over stays the point of comparison.
         let kept = Config {
             rpc: self.current.rpc.clone(),
+            perfdata: self.current.perfdata.clone(),
+            carbon: self.current.carbon.clone(),
             state: self.current.state.clone(),
             log: self.current.log.clone(),
             ..new

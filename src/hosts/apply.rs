@@ -7,9 +7,12 @@ use crate::model::{HostId, Source};
 use crate::nagios::VerifyError;
 use crate::state::{Applied, Generation, GenerationState, Judgement, LiveSet};
 
+use super::first_checks::Newcomers;
 use super::keeper::{Answer, Keeper};
 use super::restarter::{Event, Target};
-use super::{ReplaceError, sentence};
+use crate::telemetry::sentence;
+
+use super::ReplaceError;
 
 impl Keeper {
     /// Brings pending generations to the disk, or rejects them. Of several
@@ -97,6 +100,12 @@ impl Keeper {
             // In place, but nobody noted since when.
             (true, None) => fresh(digest, newest, SystemTime::now()),
             (false, _) => {
+                if self.fatal.as_ref() == Some(&digest) {
+                    if !pending.values().any(|one| one.generation.forced) {
+                        return Err(ReplaceError::Rejected(FATAL.to_owned()));
+                    }
+                    self.fatal = None;
+                }
                 let verified = self.nagios.verify(file).await.map_err(refusal)?;
                 let swapped = self
                     .nagios
@@ -108,9 +117,10 @@ impl Keeper {
             }
         };
         let numbers: Vec<i64> = pending_numbers.collect();
+        let now = SystemTime::now();
         if !numbers.is_empty() || self.applied.as_ref() != Some(&applied) {
             self.state
-                .settle_live(numbers, applied.clone(), self.config.keep_generations)
+                .settle_live(numbers, applied.clone(), self.config.keep_generations, now)
                 .await
                 .map_err(|fault| ReplaceError::Unavailable(sentence(&fault)))?;
         }
@@ -119,7 +129,7 @@ impl Keeper {
             let generation = Generation {
                 state: GenerationState::Live,
                 live: Some(applied.swapped),
-                proved: applied.proved_by.map(|_| SystemTime::now()),
+                proved: applied.proved_by.map(|_| now),
                 ..one.generation.clone()
             };
             self.live.insert(source.clone(), generation);
@@ -152,23 +162,24 @@ impl Keeper {
 
     pub(super) async fn hear(&mut self, event: Event) {
         match event {
-            Event::Proved { digest, program_start } => self.proved(digest, program_start).await,
-            Event::Died { digest, told } => self.died(digest, told).await,
+            Event::Proved { target, program_start } => self.proved(target, program_start).await,
+            Event::Died { target, told } => self.died(&target, told).await,
         }
     }
 
-    async fn proved(&mut self, digest: String, program_start: i64) {
-        let Some(applied) = self.applied.as_mut().filter(|applied| applied.file_digest == digest)
-        else {
+    async fn proved(&mut self, target: Target, program_start: i64) {
+        let Some(applied) = self.applied.as_mut().filter(|applied| target.is(applied)) else {
             return;
         };
         applied.proved_by = Some(program_start);
+        // What was told of an end of Nagios is over.
+        self.trouble = None;
         let now = SystemTime::now();
         for generation in self.live.values_mut() {
             generation.proved.get_or_insert(now);
         }
         self.order(self.target());
-        if let Err(fault) = self.state.settle_proved(digest, program_start, now).await {
+        if let Err(fault) = self.state.settle_proved(target.digest, program_start, now).await {
             tracing::error!("a proof was not recorded: {}", sentence(&fault));
         }
         if let Err(fault) = self.nagios.keep_as_last_good().await {
@@ -177,10 +188,11 @@ impl Keeper {
                 sentence(&fault)
             );
         }
-        let mut new: Vec<HostId> = self.watched.difference(&self.proved).cloned().collect();
-        new.sort_unstable();
+        let mut ids: Vec<HostId> = self.watched.difference(&self.proved).cloned().collect();
+        ids.sort_unstable();
         self.proved.clone_from(&self.watched);
-        if !new.is_empty() && self.newcomers.try_send(new).is_err() {
+        let new = Newcomers { nagios: self.nagios.clone(), ids };
+        if !new.ids.is_empty() && self.newcomers.try_send(new).is_err() {
             tracing::debug!("first checks of new hosts are left to Nagios's own schedule");
         }
         self.publish();
@@ -188,8 +200,8 @@ impl Keeper {
 
     /// Nagios died of the live file: the last good one goes back, and what
     /// made the difference is kept out until a caller forces it.
-    async fn died(&mut self, digest: String, told: String) {
-        if self.applied.as_ref().is_none_or(|applied| applied.file_digest != digest) {
+    async fn died(&mut self, target: &Target, told: String) {
+        if !self.applied.as_ref().is_some_and(|applied| target.is(applied)) {
             return;
         }
         let judgement = Judgement { reason: told.clone(), quarantine: true };
@@ -203,6 +215,7 @@ impl Keeper {
                 return;
             }
         };
+        self.fatal = Some(target.digest.clone());
         self.take_over(live);
         let restored = match self.nagios.restore_last_good().await {
             Ok(Some((file, swapped))) => {
@@ -214,7 +227,8 @@ impl Keeper {
                 None
             }
         };
-        if restored.is_none() {
+        let has_last_good = restored.is_some();
+        if !has_last_good {
             // Nothing was ever proved: what is left, perhaps nothing, is tried.
             self.bring_in_line().await;
         }
@@ -229,19 +243,25 @@ impl Keeper {
             self.watched = self.watched_ids();
         }
         self.order(self.target());
-        let told = format!(
-            "Nagios died of the newest hosts ({told}); the last good hosts are back: start Nagios"
-        );
+        let back = if has_last_good { "the last good hosts are back" } else { "none are watched" };
+        let told = format!("Nagios died of the newest hosts ({told}); {back}: start Nagios");
         tracing::error!("{told}");
         self.trouble = Some(told);
         self.publish();
     }
 }
 
+const FATAL: &str = "Nagios died of this very hosts file before; \
+                     use `hosts set --force` once the cause is mended";
+
 fn fresh(file_digest: String, generation: i64, swapped: SystemTime) -> Applied {
     Applied { file_digest, generation, swapped, proved_by: None }
 }
 
 fn refusal(fault: VerifyError) -> ReplaceError {
-    ReplaceError::Rejected(sentence(&fault))
+    let told = sentence(&fault);
+    match fault {
+        VerifyError::Refused(_) => ReplaceError::Rejected(told),
+        VerifyError::NotAsked(_) => ReplaceError::Unavailable(told),
+    }
 }

@@ -14,43 +14,58 @@ use crate::nagios::Nagios;
 use super::Config;
 
 pub struct FirstChecks {
-    nagios: Nagios,
     per_second: usize,
-    newcomers: mpsc::Receiver<Vec<HostId>>,
+    newcomers: mpsc::Receiver<Newcomers>,
+}
+
+/// Hosts that this Nagios has just begun to watch.
+#[derive(Debug)]
+pub(super) struct Newcomers {
+    pub(super) nagios: Nagios,
+    pub(super) ids: Vec<HostId>,
 }
 
 /// Newcomers beyond these wait for Nagios's own schedule.
 const MAX_WAITING: usize = 100_000;
 
 impl FirstChecks {
-    pub(super) fn new(config: &Config, nagios: Nagios) -> (Self, mpsc::Sender<Vec<HostId>>) {
+    pub(super) fn new(config: &Config) -> (Self, mpsc::Sender<Newcomers>) {
         let (sender, newcomers) = mpsc::channel(4);
-        (Self { nagios, per_second: config.first_checks_per_second as usize, newcomers }, sender)
+        (Self { per_second: config.first_checks_per_second as usize, newcomers }, sender)
     }
 
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
         let mut waiting = VecDeque::new();
+        let mut newest = None;
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                Some(new) = self.newcomers.recv() => {
+                Some(Newcomers { nagios, ids }) = self.newcomers.recv() => {
                     if self.per_second > 0 {
                         let room = MAX_WAITING.saturating_sub(waiting.len());
-                        waiting.extend(new.into_iter().take(room));
+                        waiting.extend(ids.into_iter().take(room));
+                    }
+                    newest = Some(nagios);
+                }
+                _ = second.tick(), if !waiting.is_empty() => {
+                    if let Some(nagios) = &newest {
+                        self.ask_for_some(nagios, &mut waiting).await;
                     }
                 }
-                _ = second.tick(), if !waiting.is_empty() => self.ask_for_some(&mut waiting).await,
             }
         }
     }
 
-    async fn ask_for_some(&self, waiting: &mut VecDeque<HostId>) {
+    async fn ask_for_some(&self, nagios: &Nagios, waiting: &mut VecDeque<HostId>) {
         let some: Vec<_> = waiting.drain(..self.per_second.min(waiting.len())).collect();
-        if let Err(fault) = self.nagios.schedule_checks(&some, SystemTime::now()).await {
+        if let Err(fault) = nagios.schedule_checks(&some, SystemTime::now()).await {
             // Nagios checks them by its own schedule all the same.
-            tracing::debug!(fault = super::sentence(&fault), "first checks were not asked for");
+            tracing::debug!(
+                fault = crate::telemetry::sentence(&fault),
+                "first checks were not asked for"
+            );
             waiting.clear();
         }
     }

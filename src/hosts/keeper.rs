@@ -12,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{HostFaults, HostId, Source};
 use crate::nagios::Nagios;
 use crate::state::{Applied, Generation, LiveSet, NewGeneration, Recorded, State};
+use crate::telemetry::sentence;
 
+use super::first_checks::Newcomers;
 use super::restarter::Link;
 use super::union::{Sets, as_faults};
-use super::{Config, Published, ReplaceError, sentence};
+use super::{Config, Published, ReplaceError};
 
 pub(super) type Answer = Result<Generation, ReplaceError>;
 
@@ -31,8 +33,9 @@ pub struct Keeper {
     pub(super) state: Arc<State>,
     commands: mpsc::Receiver<Command>,
     pub(super) link: Link,
-    pub(super) newcomers: mpsc::Sender<Vec<HostId>>,
+    pub(super) newcomers: mpsc::Sender<Newcomers>,
     published: watch::Sender<Arc<Published>>,
+    nodes: watch::Sender<Nodes>,
     pub(super) sets: Sets,
     /// The live generation of each source.
     pub(super) live: BTreeMap<Source, Generation>,
@@ -42,9 +45,15 @@ pub struct Keeper {
     pub(super) proved: HashSet<HostId>,
     skipped: BTreeMap<Source, HostFaults>,
     pub(super) trouble: Option<String>,
+    /// The file that Nagios died of last, by its digest: it stays off the disk
+    /// until a caller forces it, whoever's change brings it up again.
+    pub(super) fatal: Option<String>,
     /// Generations that a stopped process had accepted and not settled.
     resumed: Vec<LiveSet>,
 }
+
+/// The metric nodes of the watched hosts.
+type Nodes = Arc<HashSet<Box<str>>>;
 
 /// A caller that waits for its source's set, or a later one, to be live.
 struct Waiter {
@@ -66,10 +75,12 @@ impl Keeper {
         state: Arc<State>,
         commands: mpsc::Receiver<Command>,
         link: Link,
-        newcomers: mpsc::Sender<Vec<HostId>>,
-    ) -> Result<(Self, watch::Receiver<Arc<Published>>), crate::state::Error> {
+        newcomers: mpsc::Sender<Newcomers>,
+    ) -> Result<(Self, watch::Receiver<Arc<Published>>, watch::Receiver<Nodes>), crate::state::Error>
+    {
         let snapshot = state.snapshot().await?;
         let (published, receiver) = watch::channel(Arc::default());
+        let (nodes, live_nodes) = watch::channel(Nodes::default());
         let mut keeper = Self {
             config,
             nagios,
@@ -78,6 +89,7 @@ impl Keeper {
             link,
             newcomers,
             published,
+            nodes,
             sets: Sets::default(),
             live: BTreeMap::new(),
             applied: snapshot.applied,
@@ -85,23 +97,34 @@ impl Keeper {
             proved: HashSet::new(),
             skipped: BTreeMap::new(),
             trouble: None,
+            fatal: None,
             resumed: snapshot.pending,
         };
         keeper.take_over(snapshot.live);
+        keeper.watched = keeper.watched_before().await;
         keeper.watched = keeper.watched_ids();
-        keeper.proved = keeper.watched.clone();
+        keeper.proved = keeper.proved_before().await;
         keeper.publish();
-        Ok((keeper, receiver))
+        Ok((keeper, receiver, live_nodes))
     }
 
+    /// A stop is not kept waiting by a verify that takes minutes: whatever is
+    /// dropped in the middle, a crash may end as well, and the next start
+    /// takes it up.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
+        tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            never = self.work() => Err(never),
+        }
+    }
+
+    async fn work(&mut self) -> Infallible {
         self.resume().await;
         let mut heal = tokio::time::interval(HEAL_INTERVAL);
         heal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         heal.reset();
         loop {
             tokio::select! {
-                () = stop.cancelled() => return Ok(()),
                 Some(event) = self.link.events.recv() => self.hear(event).await,
                 Some(first) = self.commands.recv() => self.obey(first).await,
                 _ = heal.tick() => self.bring_in_line().await,
@@ -182,15 +205,21 @@ impl Keeper {
             }
         }
         let (refused, pending) = self.record(wanted).await;
-        if pending.is_empty() {
+        let settled = if pending.is_empty() {
             self.bring_in_line().await;
-        }
-        let settled = self.settle(pending).await;
+            BTreeMap::new()
+        } else {
+            self.settle(pending).await
+        };
         for Waiter { source, place, reply } in waiters {
-            let told = match (place.and_then(|at| refused.get(&at)), settled.get(&source)) {
-                (Some(fault), _) => Err(fault.clone()),
-                (None, Some(told)) => told.clone(),
-                (None, None) => self.live_answer(&source),
+            let told = match place {
+                Some(at) => match (refused.get(&at), settled.get(&source)) {
+                    (Some(fault), _) => Err(fault.clone()),
+                    (None, Some(told)) => told.clone(),
+                    (None, None) => self.live_answer(&source),
+                },
+                // Equal to what was live, and still is unless a later one is.
+                None => self.live_answer(&source),
             };
             answer(reply, told);
         }
@@ -266,6 +295,28 @@ impl Keeper {
         }
     }
 
+    /// Over max_hosts, those in the file keep their places.
+    async fn watched_before(&self) -> HashSet<HostId> {
+        if self.sets.union(&self.watched, usize::MAX).len() <= self.config.max_hosts {
+            return HashSet::new();
+        }
+        self.nagios.live_ids().await.unwrap_or_else(|fault| {
+            tracing::warn!("who was watched is not known: {}", sentence(&fault));
+            HashSet::new()
+        })
+    }
+
+    /// Whom Nagios is known to watch.
+    async fn proved_before(&self) -> HashSet<HostId> {
+        if self.applied.as_ref().is_some_and(|applied| applied.proved_by.is_some()) {
+            return self.watched.clone();
+        }
+        self.nagios.last_good_ids().await.unwrap_or_else(|fault| {
+            tracing::debug!(fault = sentence(&fault), "the last good hosts are not known");
+            HashSet::new()
+        })
+    }
+
     pub(super) fn watched_ids(&self) -> HashSet<HostId> {
         let union = self.sets.union(&self.watched, self.config.max_hosts);
         union.into_iter().filter(|one| one.watched).map(|one| one.host.id).collect()
@@ -281,6 +332,9 @@ impl Keeper {
 
     pub(super) fn publish(&self) {
         let hosts: Arc<[_]> = self.sets.union(&self.watched, self.config.max_hosts).into();
+        let nodes =
+            hosts.iter().filter(|one| one.watched).map(|one| one.host.node().as_str().into());
+        self.nodes.send_replace(Arc::new(nodes.collect()));
         self.published.send_replace(Arc::new(Published {
             sets: self.sets.clone(),
             watched: hosts.iter().filter(|one| one.watched).count(),

@@ -151,8 +151,8 @@ impl Pacer {
         self.flight = None;
     }
 
-    pub(super) fn in_flight_for(&self, now: Instant) -> Option<Duration> {
-        self.flight.as_ref().map(|flight| now.saturating_duration_since(flight.asked))
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.flight.is_some()
     }
 
     pub(super) fn is_due(&self) -> bool {
@@ -231,6 +231,7 @@ mod tests {
         let t0 = Instant::now();
         let mut pacer = Pacer::new(INTERVAL, CONFIRM);
         let mut asks = 0;
+        let mut asked = 0;
         let mut start = 50;
         for millis in (0..30_000).step_by(10) {
             let now = after(t0, millis);
@@ -240,12 +241,13 @@ mod tests {
             match pacer.next(now) {
                 Step::Ask => {
                     asks += 1;
+                    asked = millis;
                     pacer.asked(now, Some(start));
                 }
                 Step::TimedOut(_) => panic!("the restart came"),
                 _ => {}
             }
-            if pacer.in_flight_for(now) == Some(Duration::from_millis(1500)) {
+            if pacer.is_in_flight() && millis == asked + 1500 {
                 // The first restart began before the last change of the burst.
                 start = if asks == 1 { 100 } else { 115 };
                 pacer.observe(now, Some(start));

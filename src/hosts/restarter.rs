@@ -7,9 +7,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::nagios::{Fate, Nagios, ProgramStatus};
+use crate::state::Applied;
 
 use super::pacer::{Pacer, Step};
-use super::{Config, sentence};
+use crate::telemetry::sentence;
+
+use super::Config;
 
 /// The hosts file that Nagios should have read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,14 @@ pub(super) struct Target {
     pub(super) digest: String,
     pub(super) swapped: SystemTime,
     pub(super) proved: bool,
+}
+
+impl Target {
+    /// Whether this is still what is on disk: the same file may have gone and
+    /// come back, and a Nagios that read it before proves nothing of that.
+    pub(super) fn is(&self, applied: &Applied) -> bool {
+        self.digest == applied.file_digest && self.swapped == applied.swapped
+    }
 }
 
 /// What the restarter works on, as the keeper sets it.
@@ -31,12 +42,12 @@ pub(super) struct Orders {
 #[derive(Debug)]
 pub(super) enum Event {
     Proved {
-        digest: String,
+        target: Target,
         program_start: i64,
     },
-    /// Nagios ended over the file with this digest; what it said.
+    /// Nagios ended over this file; what it said.
     Died {
-        digest: String,
+        target: Target,
         told: String,
     },
 }
@@ -67,9 +78,6 @@ pub struct Restarter {
 }
 
 const IDLE_LOOK: Duration = Duration::from_secs(10);
-/// A process that bails out of a configuration does so 1.2 s after the command
-/// (measured); one that is gone much later was ended by somebody.
-const DEATH_OF_OURS: Duration = Duration::from_secs(15);
 
 impl Restarter {
     pub(super) fn new(config: &Config, nagios: Nagios) -> (Self, watch::Receiver<Progress>, Link) {
@@ -108,7 +116,7 @@ impl Restarter {
         let start = status.map(|status| status.program_start);
         self.take_orders(start);
         self.observe(start).await;
-        self.look_for_death(&nagios, status).await;
+        self.look_for_death(&nagios).await;
         let wait = match self.pacer.next(Instant::now()) {
             Step::Rest => IDLE_LOOK,
             Step::Watch(wait) => wait,
@@ -152,25 +160,21 @@ impl Restarter {
         self.trouble(None);
         if let Some(target) = &self.known {
             tracing::info!(program_start = start, took = ?self.pacer.last_took(), "Nagios reads the live hosts");
-            let event = Event::Proved { digest: target.digest.clone(), program_start: start };
+            let event = Event::Proved { target: target.clone(), program_start: start };
             self.report(event).await;
         }
     }
 
-    /// Nagios deletes its status file when it ends; the process that was asked
-    /// is looked for as well, because a killed one leaves it.
-    async fn look_for_death(&mut self, nagios: &Nagios, status: Option<ProgramStatus>) {
-        let (Some((pid, since)), Some(waited)) =
-            (self.asked, self.pacer.in_flight_for(Instant::now()))
-        else {
+    /// Only Nagios's own word that it bailed out makes its end one of ours: it
+    /// is killed and stopped by others too, also in the middle of a restart,
+    /// and a set that did no harm must not end in quarantine.
+    async fn look_for_death(&mut self, nagios: &Nagios) {
+        let Some((pid, since)) = self.asked.filter(|_| self.pacer.is_in_flight()) else {
             return;
         };
         let told = match nagios.fate_of(pid, since).await {
             Fate::Alive => return,
             Fate::BailedOut(line) => line,
-            Fate::Gone if status.is_none() && waited < DEATH_OF_OURS => {
-                "it ended right after it was asked to read the new hosts".to_owned()
-            }
             Fate::Stopped | Fate::Gone => {
                 self.pacer.gone();
                 self.asked = None;
@@ -180,7 +184,7 @@ impl Restarter {
         self.pacer.gone();
         self.asked = None;
         if let Some(target) = &self.known {
-            self.report(Event::Died { digest: target.digest.clone(), told }).await;
+            self.report(Event::Died { target: target.clone(), told }).await;
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::model::Host;
+use crate::model::{Host, HostId};
 
 const HEADER: &str = "\
 # Written by Weather Balloon. Do not edit: the next change of hosts replaces it.
@@ -15,6 +15,7 @@ const HEADER: &str = "\
 const TRAILER: &str = "# weather-balloon generation=";
 
 const BEGIN_HOST: &str = "define host {\n";
+const HOST_NAME: &str = "    host_name     ";
 
 /// The rendered hosts file: one complete generation, with a trailer that tells
 /// a whole file from a cut one.
@@ -91,7 +92,7 @@ fn write_host(text: &mut String, host: &Host, names: &Names<'_>) {
     push(
         text,
         format_args!(
-            "{BEGIN_HOST}    use           {}\n    host_name     {id}\n    alias         {id}\n    display_name  {}\n    address       {}\n    hostgroups    {}\n}}\n",
+            "{BEGIN_HOST}    use           {}\n{HOST_NAME}{id}\n    alias         {id}\n    display_name  {}\n    address       {}\n    hostgroups    {}\n}}\n",
             names.host_template,
             host.display_name,
             host.address,
@@ -120,6 +121,14 @@ pub(super) fn check(bytes: &[u8]) -> Result<LiveFile, &'static str> {
         return Err("does not hold as many hosts as its trailer says");
     }
     Ok(live)
+}
+
+/// The ids in a whole file.
+pub(super) fn ids(bytes: &[u8]) -> impl Iterator<Item = HostId> {
+    let names = bytes
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| std::str::from_utf8(line.strip_prefix(HOST_NAME.as_bytes())?).ok());
+    names.filter_map(|id| HostId::parse(id).ok())
 }
 
 fn parse_trailer(line: &str) -> Option<LiveFile> {
@@ -198,6 +207,8 @@ define host {{
             let file = render(&NAMES, -3, &set(ids));
             let live = check(&file.bytes).unwrap();
             assert_eq!(live, LiveFile { generation: -3, digest: file.digest, count: ids.len() });
+            let found: Vec<_> = super::ids(&file.bytes).collect();
+            assert!(found.iter().map(HostId::as_str).eq(ids.iter().copied()));
         }
     }
 

@@ -14,7 +14,7 @@ mod status;
 mod text;
 mod verify;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -84,6 +84,16 @@ impl Nagios {
             Ok(places::look(&live)?.map(|(file, _)| file))
         })
         .await
+    }
+
+    /// Who is in the live hosts file; nobody where it is absent or not whole.
+    pub async fn live_ids(&self) -> Result<HashSet<HostId>, Error> {
+        self.on_disk(|nagios| ids_in(&Places::of(&nagios.config)?.live)).await
+    }
+
+    /// The same for the last good file.
+    pub async fn last_good_ids(&self) -> Result<HashSet<HostId>, Error> {
+        self.on_disk(|nagios| ids_in(&Places::of(&nagios.config)?.last_good)).await
     }
 
     /// Stages the file beside the live one and proves it with `nagios -v` in
@@ -214,6 +224,11 @@ impl Nagios {
             },
         }
     }
+}
+
+fn ids_in(file: &Path) -> Result<HashSet<HostId>, Error> {
+    let found = places::look(file)?;
+    Ok(found.map_or_else(HashSet::new, |(_, bytes)| hosts_file::ids(&bytes).collect()))
 }
 
 fn seconds(time: SystemTime) -> i64 {

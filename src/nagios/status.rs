@@ -65,7 +65,7 @@ pub(super) fn fate_of(pid: i32, since: i64, log: Option<&Path>) -> Fate {
     match log.map(tail) {
         Some(Ok(tail)) => read_fate(&String::from_utf8_lossy(&tail), pid, since),
         Some(Err(fault)) => {
-            tracing::debug!(%fault, "Nagios's log cannot be read");
+            tracing::warn!(%fault, "Nagios has ended, and its log, which says why, cannot be read");
             Fate::Gone
         }
         None => Fate::Gone,

@@ -16,6 +16,7 @@ use thrift::transport::{TBufferedReadTransport, TBufferedWriteTransport};
 use crate::model::{Datapoint, GivenHost, Series};
 
 use super::decode::text;
+use super::fields::{each_element, each_field};
 use super::wire::hosts::{self as wire, THostsSyncClient};
 
 pub use super::wire::hosts::{
@@ -238,9 +239,8 @@ fn read_metrics(from: &mut dyn TInputProtocol) -> thrift::Result<Vec<Series>> {
     let mut series = BTreeMap::new();
     for _ in 0..map.size {
         let name = from.read_string()?;
-        let list = from.read_list_begin()?;
         let mut points = Vec::new();
-        for _ in 0..list.size {
+        each_element(from, TType::Struct, &mut |from| {
             let mut point = Datapoint { time: 0, value: None };
             each_field(from, &mut |id, kind, from| {
                 match (id, kind) {
@@ -251,25 +251,10 @@ fn read_metrics(from: &mut dyn TInputProtocol) -> thrift::Result<Vec<Series>> {
                 Ok(())
             })?;
             points.push(point);
-        }
-        from.read_list_end()?;
+            Ok(())
+        })?;
         series.insert(name, points);
     }
     from.read_map_end()?;
     Ok(series.into_iter().map(|(name, points)| Series { name, points }).collect())
-}
-
-type OnField<'a> = &'a mut dyn FnMut(i16, TType, &mut dyn TInputProtocol) -> thrift::Result<()>;
-
-fn each_field(from: &mut dyn TInputProtocol, on_field: OnField<'_>) -> thrift::Result<()> {
-    from.read_struct_begin()?;
-    loop {
-        let field = from.read_field_begin()?;
-        if field.field_type == TType::Stop {
-            break;
-        }
-        on_field(field.id.unwrap_or_default(), field.field_type, from)?;
-        from.read_field_end()?;
-    }
-    from.read_struct_end()
 }

@@ -1,9 +1,10 @@
 //! From a reply or a failure to the bytes of its message.
 //!
-//! The generated result structs are private to their module, too: the
-//! generated processor is run once more, on arguments that say nothing, with a
-//! handler that hands out what is already known. Metrics, the replies that are
-//! large and frequent, are written straight into one buffer.
+//! The generated result structs are private to their module. So the generated
+//! processor is run on arguments that say nothing, with a handler that hands
+//! out what is already known; a method added to the files does not compile
+//! before it is handled here. Metrics, the replies that are large and
+//! frequent, are written straight into one buffer.
 
 use std::cell::RefCell;
 use std::io::{self, Write};

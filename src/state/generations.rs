@@ -159,17 +159,20 @@ impl State {
     }
 
     /// The file with these generations has its name: they are live, what they
-    /// replace is superseded, and at most `keep` settled ones stay.
+    /// replace is superseded, and at most `keep` settled ones stay. Where
+    /// Nagios has read that very file before, they are proved as well.
     pub async fn settle_live(
         &self,
         numbers: Vec<i64>,
         applied: Applied,
         keep: u32,
+        now: SystemTime,
     ) -> Result<(), Error> {
         self.database
             .call(move |db| {
                 let tx = db.transaction()?;
                 let swapped = to_millis(applied.swapped);
+                let proved = applied.proved_by.map(|_| to_millis(now));
                 for number in numbers {
                     tx.execute(
                         "UPDATE generation SET state = 'superseded'
@@ -178,8 +181,8 @@ impl State {
                         [number],
                     )?;
                     tx.execute(
-                        "UPDATE generation SET state = 'live', live_at = ?2 WHERE number = ?1",
-                        params![number, swapped],
+                        "UPDATE generation SET state = 'live', live_at = ?2, proved_at = ?3 WHERE number = ?1",
+                        params![number, swapped, proved],
                     )?;
                 }
                 write_applied(&tx, &applied)?;

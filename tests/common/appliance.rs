@@ -8,20 +8,24 @@
 )]
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use thrift::protocol::{TBinaryInputProtocol, TBinaryOutputProtocol};
+use thrift::transport::{TBufferedReadTransport, TBufferedWriteTransport};
 use weather_balloon::model::GivenHost;
 use weather_balloon::rpc::client::{Client, HostsStatus};
+use weather_balloon::rpc::wire::hosts::{self as wire, HostsSyncClient, THostsSyncClient};
 
 use super::keeper;
 use super::nagios::{Account, Nagios, wait_until};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_weather-balloon");
+pub const BINARY: &str = env!("CARGO_BIN_EXE_weather-balloon");
 const READY_PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Appliance {
@@ -161,15 +165,72 @@ impl Appliance {
         })
     }
 
-    /// Runs the command line on this appliance's configuration.
+    /// A client generated from the files of 2014 knows no other methods.
+    pub fn client_of_2014(&self) -> ClientOf2014 {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        let read = TBufferedReadTransport::new(stream.try_clone().unwrap());
+        let write = TBufferedWriteTransport::new(stream);
+        ClientOf2014(HostsSyncClient::new(
+            TBinaryInputProtocol::new(read, true),
+            TBinaryOutputProtocol::new(write, true),
+        ))
+    }
+
+    /// Waits until the status tells of a trouble with these words in it.
+    pub fn wait_trouble(&self, words: &str) -> HostsStatus {
+        let mut client = self.client();
+        wait_until(&format!("a trouble with {words:?}"), || {
+            let status = client.get_status().unwrap();
+            status.trouble.as_ref().is_some_and(|told| told.contains(words)).then_some(status)
+        })
+    }
+
+    /// Waits until the log holds these words so many times.
+    pub fn wait_logged(&self, words: &str, times: usize) {
+        wait_until(&format!("{words:?} in the log"), || {
+            (self.log().matches(words).count() >= times).then_some(())
+        });
+    }
+
+    /// The command line on this appliance's configuration.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        command.arg("--config").arg(self.config()).args(words).stdin(Stdio::null());
+        command
+    }
+
     pub fn cli(&self, words: &[&str]) -> Output {
-        Command::new(BINARY)
-            .arg("--config")
-            .arg(self.config())
-            .args(words)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+        self.command(words).output().unwrap()
+    }
+
+    pub fn cli_reading(&self, words: &[&str], input: &str) -> Output {
+        let mut command = self.command(words);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = keeper::spawn(command).unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+}
+
+type In = TBinaryInputProtocol<TBufferedReadTransport<TcpStream>>;
+type Out = TBinaryOutputProtocol<TBufferedWriteTransport<TcpStream>>;
+
+pub struct ClientOf2014(HostsSyncClient<In, Out>);
+
+impl ClientOf2014 {
+    /// The sentence of the TApplicationException where it fails.
+    pub fn set_hosts(&mut self, hosts: &[GivenHost]) -> Result<(), String> {
+        let hosts = hosts.iter().cloned().map(|host| {
+            let GivenHost { id, display_name, address } = host;
+            wire::Host::new(id, display_name, address)
+        });
+        match self.0.set_hosts(hosts.collect()) {
+            Ok(()) => Ok(()),
+            Err(thrift::Error::Application(fault)) => Err(fault.message),
+            Err(other) => panic!("no answer to set_hosts: {other:?}"),
+        }
     }
 }
 
