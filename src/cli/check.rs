@@ -157,13 +157,26 @@ fn report(verdict: Verdict, text: &str, perfdata: &str) -> ExitCode {
 mod tests {
     use super::*;
 
+    // The generated defaults are zeros and empty texts, not absences.
+    fn no_hosts() -> HostsStatus {
+        HostsStatus::new(None, None, None, None, None, None, None, None, None)
+    }
+
+    fn no_sink() -> SinkStatus {
+        SinkStatus::new(None, None, None, None, None, None, None, None)
+    }
+
+    fn off() -> PerfdataStatus {
+        PerfdataStatus::new(None, None, None, None, None, None, None, None)
+    }
+
     fn status() -> HostsStatus {
         HostsStatus {
             live_generation: Some(7),
             watched_count: Some(3),
             unwatched_count: Some(0),
             in_step: Some(true),
-            ..HostsStatus::default()
+            ..no_hosts()
         }
     }
 
@@ -177,8 +190,8 @@ mod tests {
     fn flowing() -> PerfdataStatus {
         PerfdataStatus {
             enabled: Some(true),
-            sinks: Some(vec![SinkStatus { samples: Some(7), ..SinkStatus::default() }]),
-            ..PerfdataStatus::default()
+            sinks: Some(vec![SinkStatus { samples: Some(7), ..no_sink() }]),
+            ..off()
         }
     }
 
@@ -186,7 +199,7 @@ mod tests {
     fn each_fault_of_the_hosts_is_judged() {
         let all = |status: &HostsStatus| found(status, CheckPart::All).0;
         assert_eq!(all(&status()), Verdict::Ok);
-        assert_eq!(all(&HostsStatus::default()), Verdict::Ok);
+        assert_eq!(all(&no_hosts()), Verdict::Ok);
         assert_eq!(all(&HostsStatus { unwatched_count: Some(1), ..status() }), Verdict::Warning);
         let late = HostsStatus { in_step: Some(false), ..status() };
         assert_eq!(all(&late), Verdict::Ok);
@@ -201,9 +214,9 @@ mod tests {
     #[test]
     fn each_fault_of_the_perfdata_is_judged() {
         let verdict = |status: &PerfdataStatus| judge_perfdata(status, NOW).verdict;
-        assert_eq!(verdict(&PerfdataStatus::default()), Verdict::Ok);
+        assert_eq!(verdict(&off()), Verdict::Ok);
         assert_eq!(verdict(&flowing()), Verdict::Ok);
-        let refused = SinkStatus { trouble: Some("refused".into()), ..SinkStatus::default() };
+        let refused = SinkStatus { trouble: Some("refused".into()), ..no_sink() };
         let down = PerfdataStatus { sinks: Some(vec![refused]), ..flowing() };
         assert_eq!(verdict(&down), Verdict::Warning);
         let long = PerfdataStatus { oldest_time: Some(NOW - LATE_CRITICAL), ..down };

@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn json_and_csv_say_the_same() {
         let json = r#" [{"id": "a", "display_name": "x, \"y\"", "address": "::1"}, {"id": "b", "address": "::2"}]"#;
-        let csv = "id, address, display_name\na, ::1, \"x, \"\"y\"\"\"\nb, ::2,\n";
+        let csv = "id, address, display_name\na, ::1,\"x, \"\"y\"\"\"\nb, ::2,\n";
         assert_eq!(parse(json).unwrap(), parse(csv).unwrap());
         assert_eq!(parse("[]").unwrap(), []);
     }

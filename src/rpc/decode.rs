@@ -195,9 +195,9 @@ fn boolean(what: &str, kind: TType, from: &mut dyn TInputProtocol) -> thrift::Re
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{calls, forms};
-    use super::super::scan::Scan;
     use super::*;
+    use crate::rpc::samples::{calls, forms};
+    use crate::rpc::scan::Scan;
 
     #[test]
     fn what_the_generated_client_writes_is_what_is_read() {

@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use thrift::OrderedFloat;
 use thrift::protocol::{TBinaryInputProtocol, TCompactInputProtocol, TInputProtocol};
 
-use super::super::samples::forms;
 use super::*;
 use crate::hosts::{Diff, Status, View};
 use crate::model::{Datapoint, HostFault, HostFaults, HostField, Series};
+use crate::rpc::samples::forms;
 
 /// Answers get_metrics with what it holds, and nothing else.
 struct Measured(wire::Metrics);

@@ -2,10 +2,10 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::super::call::Method;
-use super::super::decode::decode;
-use super::super::samples::{call, calls, forms, hosts};
 use super::*;
+use crate::rpc::call::Method;
+use crate::rpc::decode::decode;
+use crate::rpc::samples::{call, calls, forms, hosts};
 
 fn scan(form: Form, bytes: &[u8]) -> Result<Option<Found>, Refusal> {
     Scan::new(form).advance(bytes, &Limits::default())
