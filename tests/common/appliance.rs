@@ -155,7 +155,12 @@ impl Appliance {
     }
 
     pub fn client(&self) -> Client {
-        Client::connect(&self.address, Duration::from_secs(5), Duration::from_secs(120)).unwrap()
+        self.try_client().unwrap()
+    }
+
+    /// None where nobody answers.
+    pub fn try_client(&self) -> Option<Client> {
+        Client::connect(&self.address, Duration::from_secs(5), Duration::from_secs(120)).ok()
     }
 
     pub fn status(&self) -> HostsStatus {
