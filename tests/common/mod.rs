@@ -2,6 +2,7 @@
 
 pub mod appliance;
 pub mod carbon;
+pub mod clients;
 pub mod graphite;
 pub mod http;
 pub mod keeper;
