@@ -149,7 +149,7 @@ impl Hosts {
         let state = Arc::new(state);
         let (commands, waiting) = mpsc::channel(MAX_WAITING_COMMANDS);
         let (restarter, progress, link) = restarter::Restarter::new(&config, nagios.clone());
-        let (first_checks, newcomers) = FirstChecks::new(&config);
+        let (first_checks, newcomers) = FirstChecks::new();
         let (keeper, published) =
             Keeper::load(config, nagios, Arc::clone(&state), waiting, link, newcomers).await?;
         let hosts = Self { commands, published, progress, state: Some(state) };

@@ -171,6 +171,14 @@ impl Appliance {
         })
     }
 
+    /// The same for a start that has so many hosts to take up first.
+    pub fn wait_in_step_with(&self, watched: i32) -> HostsStatus {
+        wait_until("a set to be taken up", || {
+            (self.status().watched_count == Some(watched)).then_some(())
+        });
+        self.wait_in_step()
+    }
+
     /// A client generated from the files of 2014 knows no other methods.
     pub fn client_of_2014(&self) -> ClientOf2014 {
         let stream = TcpStream::connect(&self.address).unwrap();
