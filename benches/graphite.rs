@@ -18,42 +18,48 @@ use weather_balloon::graphite::{Client, Config, read_answer};
 use weather_balloon::model::{HostId, MetricKey, MetricNode};
 
 fn main() {
-    println!("reading an answer, us CPU (median of 7)");
+    println!("reading an answer, us CPU (medians of 9)");
     println!("{:>8} {:>8} {:>10} {:>10} {:>12}", "series", "points", "bytes", "ours", "serde_json");
     for (series, points) in [(1, 144), (3, 144), (100, 144), (1, 12_960), (10, 12_960)] {
         let body = canned(series, points);
-        let ours = cost(body.len(), || {
-            black_box(read_answer(body.as_bytes(), HEAD).unwrap());
-        });
-        let typed = cost(body.len(), || {
-            black_box(serde_json::from_str::<Vec<Item>>(&body).unwrap());
-        });
+        let (ours, typed) = costs(
+            (20_000_000 / body.len()).min(2_000),
+            || {
+                black_box(read_answer(body.as_bytes(), HEAD).unwrap());
+            },
+            || {
+                black_box(serde_json::from_str::<Vec<Item>>(&body).unwrap());
+            },
+        );
         println!("{series:>8} {points:>8} {:>10} {ours:>10.1} {typed:>12.1}", body.len());
     }
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    println!("\none question through a canned upstream, us CPU (median of 7)");
+    // On one thread, because how often threads wake each other is chance.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    println!("\none question through a canned upstream, us CPU (medians of 9)");
     println!("{:>8} {:>8} {:>10} {:>10} {:>8}", "series", "points", "ours", "bare GET", "ratio");
     for (series, points) in [(1, 144), (3, 144), (1, 12_960)] {
         let body = canned(series, points);
-        let answer = http::json(&body);
-        let upstream = http::Upstream::saying(vec![http::Step::Send(answer)]);
+        let upstream = http::Upstream::saying(vec![http::Step::Send(http::json(&body))]);
         let client = Client::new(&Config { url: upstream.url(), ..Config::default() });
         let client = client.unwrap().unwrap();
         let node = MetricNode::of(&HostId::parse("h").unwrap());
         let key = MetricKey::parse("").unwrap();
-        let ours = cost(100_000, || {
-            let answer = runtime.block_on(client.render(&node, &key, None, None)).unwrap();
-            assert_eq!(answer.len(), series);
-        });
         let bare = bare_client();
         let url: reqwest::Url = format!("{}/render", upstream.url()).parse().unwrap();
-        let get = cost(100_000, || {
-            let bytes = runtime.block_on(async {
-                bare.get(url.clone()).send().await.unwrap().bytes().await.unwrap()
-            });
-            assert_eq!(bytes.len(), body.len());
-        });
+        let (ours, get) = costs(
+            300,
+            || {
+                let answer = runtime.block_on(client.render(&node, &key, None, None)).unwrap();
+                assert_eq!(answer.len(), series);
+            },
+            || {
+                let bytes = runtime.block_on(async {
+                    bare.get(url.clone()).send().await.unwrap().bytes().await.unwrap()
+                });
+                assert_eq!(bytes.len(), body.len());
+            },
+        );
         println!("{series:>8} {points:>8} {ours:>10.1} {get:>10.1} {:>8.2}", ours / get);
     }
 }
@@ -105,20 +111,26 @@ fn bare_client() -> reqwest::Client {
     reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap()
 }
 
-/// Microseconds of CPU for one run; `size` guesses how dear it is.
-fn cost(size: usize, mut run: impl FnMut()) -> f64 {
-    let runs = (20_000_000 / size).clamp(10, 2_000);
-    let mut samples: Vec<f64> = (0..7)
-        .map(|_| {
-            let before = cpu();
-            for _ in 0..runs {
-                run();
-            }
-            (cpu() - before).as_secs_f64() * 1e6 / runs as f64
-        })
-        .collect();
-    samples.sort_by(f64::total_cmp);
-    samples[samples.len() / 2]
+/// Microseconds of CPU for one run of each, taken by turns: other work on the
+/// machine then weighs on both.
+fn costs(runs: usize, mut one: impl FnMut(), mut other: impl FnMut()) -> (f64, f64) {
+    fn sample(runs: usize, run: &mut impl FnMut()) -> f64 {
+        let before = cpu();
+        for _ in 0..runs {
+            run();
+        }
+        (cpu() - before).as_secs_f64() * 1e6 / runs as f64
+    }
+    let samples: Vec<_> =
+        (0..9).map(|_| (sample(runs, &mut one), sample(runs, &mut other))).collect();
+    let median = |mut samples: Vec<f64>| {
+        samples.sort_by(f64::total_cmp);
+        samples[samples.len() / 2]
+    };
+    (
+        median(samples.iter().map(|(one, _)| *one).collect()),
+        median(samples.iter().map(|(_, other)| *other).collect()),
+    )
 }
 
 fn cpu() -> Duration {

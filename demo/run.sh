@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 . demo/servers.sh
 
 hosts=50
-host=i-00000007
+host='i-00000007'
 
 say "installing what is missing, building"
 bash tests/install.sh
@@ -67,7 +67,10 @@ say "set_hosts with $hosts hosts, through Thrift, and waiting for Nagios"
 watched=$(grep -c '^\s*host_name\s*i-' <(sed -n '/^define host {/,/^\s*}/p' "$D/nagios/objects.cache")) || true
 [ "$watched" = "$hosts" ] || die "Nagios watches $watched hosts and not $hosts"
 say "Nagios itself lists $watched hosts"
-checked() { grep -A40 '^servicestatus {' "$D/nagios/status.dat" | grep -A20 'host_name=i-' | grep -q 'has_been_checked=1'; }
+checked() {
+  awk '/^servicestatus/ { ours = 0 } /host_name=i-/ { ours = 1 } ours && /has_been_checked=1/ { found = 1 }
+    END { exit !found }' "$D/nagios/status.dat"
+}
 await 120 "Nagios's first check of a host" checked
 say "Nagios has begun to check them"
 
@@ -86,7 +89,7 @@ for n in (1, 7, 42):
 with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as s:
     s.sendall("".join(lines).encode())
 PY
-stored() { "${balloon[@]}" --output json metrics "$host" load.load1 | grep -q '[0-9]\.[0-9]'; }
+stored() { grep -q '[0-9]\.[0-9]' <("${balloon[@]}" --output json metrics "$host" load.load1); }
 await 60 "the points in Graphite" stored
 
 say "get_metrics of $host"

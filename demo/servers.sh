@@ -113,7 +113,7 @@ EOT
   local template
   for template in nagios-templates/*.cfg; do
     sed -e "/check_nrpe /s|-H '*\\\$HOSTADDRESS\\\$'*|-H 127.0.0.1 -p $nrpe_port|" \
-      -e "s|/usr/bin/weather-balloon|$D/weather-balloon|" \
+      -e "s|/usr/bin/weather-balloon|$D/weather-balloon --config $D/weather-balloon.toml|" \
       "$template" > "$n/templates/${template##*/}"
   done
 }
@@ -147,6 +147,8 @@ LOG_UPDATES = False
 LOG_CREATES = False
 LOG_CACHE_HITS = False
 CACHE_WRITE_STRATEGY = sorted
+CARBON_METRIC_INTERVAL = 0
+ENABLE_TAGS = False
 EOT
   cat > "$c/conf/storage-schemas.conf" <<'EOT'
 [nagios]
@@ -157,6 +159,7 @@ retentions = 10m:90d
 pattern = .*
 retentions = 60s:1d
 EOT
+  : > "$c/conf/storage-aggregation.conf"
   cat > "$c/web/local_settings.py" <<EOT
 SECRET_KEY = 'for this demo only'
 TIME_ZONE = 'UTC'

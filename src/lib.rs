@@ -14,12 +14,15 @@ pub mod settings;
 pub mod sqlite;
 pub mod telemetry;
 // floor 2: one outside system each
+pub mod carbon;
 pub mod graphite;
 pub mod nagios;
+pub mod perfdata;
 pub mod state;
 // floor 3: the jobs
 pub mod hosts;
 pub mod metrics;
+pub mod shipping;
 // floor 6: the doors
 pub mod rpc;
 // floor 7: the configuration file

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use weather_balloon::config::{Config, Error};
-use weather_balloon::{graphite, hosts, nagios, rpc, state, telemetry};
+use weather_balloon::{carbon, graphite, hosts, nagios, perfdata, rpc, state, telemetry};
 
 const SHIPPED: &str = include_str!("../packaging/weather-balloon.toml");
 
@@ -57,6 +57,8 @@ fn the_shipped_file_documents_every_key() {
     assert_eq!(known_keys::<hosts::Config>(), hosts::Config::KEYS.map(str::to_owned).into());
     assert_eq!(documented_keys("brake"), known_keys::<hosts::BrakeConfig>());
     assert_eq!(documented_keys("graphite"), known_keys::<graphite::Config>());
+    assert_eq!(documented_keys("perfdata"), known_keys::<perfdata::Config>());
+    assert_eq!(documented_keys("carbon"), known_keys::<carbon::Config>());
     assert_eq!(documented_keys("state"), known_keys::<state::Config>());
     assert_eq!(documented_keys("log"), known_keys::<telemetry::Config>());
 }

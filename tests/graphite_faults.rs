@@ -129,15 +129,7 @@ async fn nobody_there() {
         ),
     );
     assert!(told(&fault).contains("Connection refused"), "{}", told(&fault));
-}
-
-#[tokio::test]
-async fn a_name_that_does_not_resolve() {
-    let fault = ask(&config("http://no-such-host.invalid:80".to_owned())).await.unwrap_err();
-    assert_begins(
-        &told(&fault),
-        "cannot connect to Graphite at http://no-such-host.invalid/render",
-    );
+    assert!(!fault.blames_question());
 }
 
 #[tokio::test]
@@ -492,8 +484,10 @@ async fn more_than_the_caps() {
     let upstream = Upstream::saying(vec![Step::Send(json(body(2_000, 10)))]);
     assert_eq!(ask(&config(upstream.url())).await.unwrap().len(), 2_000);
     let narrow = Config { max_points: 19_999, ..config(upstream.url()) };
+    let fault = ask(&narrow).await.unwrap_err();
+    assert!(fault.blames_question());
     assert_eq!(
-        told(&ask(&narrow).await.unwrap_err()).replace(&upstream.url(), ""),
+        told(&fault).replace(&upstream.url(), ""),
         "the answer of Graphite at /render has more than 19999 points, the limit of [graphite] max_points; ask with a narrower key, a shorter window or a smaller max_points"
     );
 }

@@ -118,6 +118,39 @@ struct MetricsQuestion {
     5: optional i32 max_points
 }
 
+/** How one Carbon is served; counters since the appliance started. */
+struct SinkStatus {
+    1: optional string address,
+    2: optional i64 lines,
+    /** Lines that were passed over. */
+    3: optional i64 bad_lines,
+    4: optional i64 samples,
+    /** Of the samples: sent again after a lost connection. */
+    5: optional i64 resent,
+    /** Batches that did not get through at the first attempt. */
+    6: optional i64 failures,
+    7: optional i64 last_receipt_time,
+    /** Why nothing goes through now; absent when all is well. */
+    8: optional string trouble
+}
+
+/** Nagios's performance data on its way to Carbon. */
+struct PerfdataStatus {
+    /** False: [perfdata] spool is empty. */
+    1: optional bool enabled,
+    /** Files in the spool, those that are kept for a replay too. */
+    2: optional i64 files,
+    /** What they take of the disk. */
+    3: optional i64 bytes,
+    /** When Nagios let go of the oldest file that a Carbon still needs. */
+    4: optional i64 oldest_time,
+    /** Went before every Carbon had them, because more than max_spool waited. */
+    5: optional i64 lost_files,
+    6: optional i64 lost_bytes,
+    7: optional string trouble,
+    8: optional list<SinkStatus> sinks
+}
+
 /** The set breaks the grammar: nothing was changed. */
 exception InvalidHosts {
     1: string message,
@@ -168,6 +201,8 @@ service Hosts {
     HostsView get_hosts() throws (1: Unavailable unavailable);
 
     HostsStatus get_status() throws (1: Unavailable unavailable);
+
+    PerfdataStatus get_perfdata_status() throws (1: Unavailable unavailable);
 
     /** Newest first; limit 0 means all that are kept. */
     list<Generation> get_history(1: i32 limit)

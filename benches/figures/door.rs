@@ -8,6 +8,7 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use weather_balloon::hosts::Hosts;
 use weather_balloon::metrics::Metrics;
+use weather_balloon::shipping::Shipping;
 use weather_balloon::{graphite, rpc};
 
 use crate::child::{GREETING, Server};
@@ -35,7 +36,7 @@ pub async fn serve(url: Option<&str>) -> anyhow::Result<()> {
     let door = rpc::Door::bind(&config).await?;
     let address = door.addresses().first().context("the door has no address")?.to_string();
     println!("{GREETING}{address}");
-    let services = rpc::Services { hosts: Hosts::detached(), metrics };
+    let services = rpc::Services { hosts: Hosts::detached(), metrics, shipping: Shipping::off() };
     door.serve(services, CancellationToken::new()).await?;
     Ok(())
 }

@@ -12,14 +12,17 @@ use crate::child::GREETING;
 /// With a URL, each answer waits for a GET of it.
 pub async fn serve(reply: &str, url: Option<&str>) -> anyhow::Result<()> {
     let reply: Arc<[u8]> = tokio::fs::read(reply).await?.into();
-    let client = url.map(|url| (crate::upstream::client(), url.to_owned()));
+    let get = match url {
+        Some(url) => Some((crate::upstream::client()?, url.to_owned())),
+        None => None,
+    };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{GREETING}{}", listener.local_addr()?);
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        connections.spawn(converse(stream, Arc::clone(&reply), client.clone()));
+        connections.spawn(converse(stream, Arc::clone(&reply), get.clone()));
         while connections.try_join_next().is_some() {}
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use crate::appliance::{Appliance, binary_bytes};
+use crate::child::Server;
 use crate::nagios::{Nagios, Settings};
 use crate::report::Row;
 use crate::rounds::{median, millis};
@@ -23,8 +24,9 @@ pub fn measure() -> anyhow::Result<Vec<Row>> {
         std::thread::sleep(Duration::from_secs(2));
         starts.push(millis(appliance.start));
         memory.push(megabytes(appliance.resident_bytes()?));
+        let command = python::command("http://127.0.0.1:9")?;
         let begun = Instant::now();
-        let python = python::simple_server("http://127.0.0.1:9")?;
+        let python = Server::start(command)?;
         python_starts.push(millis(begun.elapsed()));
         python_memory.push(megabytes(python.resident_bytes()?));
     }

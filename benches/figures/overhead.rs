@@ -44,7 +44,7 @@ pub fn measure() -> anyhow::Result<Vec<Row>> {
 async fn compare(door: &Server, url: &str, pairs: usize) -> anyhow::Result<(f64, f64)> {
     let request = wire::get_metrics(canned::HOST, "*.*")?;
     let mut asker = Asker::connect(door.address).await?;
-    let client = upstream::client();
+    let client = upstream::client()?;
     let url = format!("{url}/render");
     let (mut direct, mut through) = (Vec::new(), Vec::new());
     for _ in 0..pairs {

@@ -12,6 +12,11 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Asks `url` for each get_metrics.
 pub fn simple_server(url: &str) -> anyhow::Result<Server> {
+    Server::start(command(url)?)
+}
+
+/// Installed, but not started.
+pub fn command(url: &str) -> anyhow::Result<Command> {
     let baseline = Path::new(ROOT).join("benches/baseline");
     let installed = Command::new("bash")
         .arg(baseline.join("install.sh"))
@@ -26,5 +31,5 @@ pub fn simple_server(url: &str) -> anyhow::Result<Server> {
     let place = Path::new(ROOT).join("target/clients/baseline");
     let mut command = Command::new(place.join("venv/bin/python"));
     command.arg(baseline.join("server.py")).arg(place.join("generated")).arg(url);
-    Server::start(command)
+    Ok(command)
 }

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use rustls::crypto::CryptoProvider;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -55,7 +56,12 @@ fn request_length(buffer: &[u8]) -> anyhow::Result<Option<usize>> {
     Ok((buffer.len() >= length).then_some(length))
 }
 
-/// The library and the settings that the product uses, without its care.
-pub fn client() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().build().unwrap_or_default()
+/// The product's library for HTTP, without the product's care.
+pub fn client() -> anyhow::Result<reqwest::Client> {
+    if CryptoProvider::get_default().is_none()
+        && rustls::crypto::ring::default_provider().install_default().is_err()
+    {
+        bail!("another TLS provider came first");
+    }
+    Ok(reqwest::Client::builder().no_proxy().build()?)
 }

@@ -140,8 +140,8 @@ pub struct MetricsArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// all: the next two; hosts: the set on disk is the one that was asked
-    /// for; sync: Nagios has read it.
+    /// all: the next three; hosts: the set on disk is the one that was asked
+    /// for; sync: Nagios has read it; perfdata: it flows to Carbon.
     #[arg(value_enum, default_value_t = CheckPart::All)]
     pub part: CheckPart,
 }
@@ -151,4 +151,5 @@ pub enum CheckPart {
     All,
     Hosts,
     Sync,
+    Perfdata,
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::{graphite, hosts, nagios, rpc, state, telemetry};
+use crate::{carbon, graphite, hosts, nagios, perfdata, rpc, state, telemetry};
 use sections::Sections;
 
 /// Every part's configuration, checked.
@@ -19,6 +19,8 @@ pub struct Config {
     pub nagios: nagios::Config,
     pub hosts: hosts::Config,
     pub graphite: graphite::Config,
+    pub perfdata: perfdata::Config,
+    pub carbon: carbon::Config,
     pub state: state::Config,
     pub log: telemetry::Config,
 }
@@ -86,6 +88,8 @@ impl Config {
             hosts: sections.take_some("nagios", &hosts::Config::KEYS),
             nagios: sections.take("nagios"),
             graphite: sections.take("graphite"),
+            perfdata: sections.take("perfdata"),
+            carbon: sections.take("carbon"),
             state: sections.take("state"),
             log: sections.take("log"),
         };
@@ -107,6 +111,8 @@ impl Config {
             ("nagios", self.hosts.check()),
             ("brake", self.hosts.brake.check()),
             ("graphite", self.graphite.check()),
+            ("perfdata", self.perfdata.check()),
+            ("carbon", self.carbon.check()),
             ("state", self.state.check()),
             ("log", log.into_iter().collect()),
         ];
@@ -125,6 +131,8 @@ impl Config {
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let fixed = [
             ("[rpc]", self.rpc != new.rpc),
+            ("[perfdata]", self.perfdata != new.perfdata),
+            ("[carbon]", self.carbon != new.carbon),
             ("[state]", self.state != new.state),
             ("[log]", self.log != new.log),
         ];

@@ -15,6 +15,7 @@ use crate::group::Group;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::nagios::Nagios;
+use crate::shipping::Shipping;
 use crate::state::State;
 use crate::{graphite, rpc, telemetry};
 
@@ -44,11 +45,13 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     // From here on a SIGHUP waits for its reader instead of ending the process.
     let hangup = signal(SignalKind::hangup())?;
 
-    let state = State::open(&config.state)?;
+    let state = Arc::new(State::open(&config.state)?);
     let nagios = Nagios::new(config.nagios.clone(), &scratch(&state));
     let scratch = scratch(&state);
     let (hosts, keeper, restarter, first_checks) =
-        Hosts::start(config.hosts.clone(), nagios, state).await?;
+        Hosts::start(config.hosts.clone(), nagios, Arc::clone(&state)).await?;
+    let (shipping, crew) =
+        Shipping::start(&config.perfdata, &config.carbon, state, hosts.live_nodes()).await?;
     let metrics = Metrics::new(graphite::Client::new(&config.graphite)?);
     let door = rpc::Door::bind(&config.rpc).await?;
     for address in door.addresses() {
@@ -59,7 +62,13 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     group.add("generations", |stop| keeper.run(stop));
     group.add("restarts", |stop| restarter.run(stop));
     group.add("first checks", |stop| first_checks.run(stop));
-    let services = rpc::Services { hosts: hosts.clone(), metrics: metrics.clone() };
+    if let Some(spooler) = crew.spooler {
+        group.add("perfdata spool", |stop| spooler.run(stop));
+    }
+    for carrier in crew.carriers {
+        group.add("perfdata to Carbon", |stop| carrier.run(stop));
+    }
+    let services = rpc::Services { hosts: hosts.clone(), metrics: metrics.clone(), shipping };
     group.add("thrift", |stop| door.serve(services, stop));
     let reloader = Reloader {
         path: path.to_owned(),
@@ -135,6 +144,8 @@ impl Reloader {
         // What only a restart takes over stays the point of comparison.
         let kept = Config {
             rpc: self.current.rpc.clone(),
+            perfdata: self.current.perfdata.clone(),
+            carbon: self.current.carbon.clone(),
             state: self.current.state.clone(),
             log: self.current.log.clone(),
             ..new

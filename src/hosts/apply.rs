@@ -10,7 +10,9 @@ use crate::state::{Applied, Generation, GenerationState, Judgement, LiveSet};
 use super::first_checks::Newcomers;
 use super::keeper::{Answer, Keeper};
 use super::restarter::{Event, Target};
-use super::{ReplaceError, sentence};
+use crate::telemetry::sentence;
+
+use super::ReplaceError;
 
 impl Keeper {
     /// Brings pending generations to the disk, or rejects them. Of several

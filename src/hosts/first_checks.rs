@@ -64,7 +64,10 @@ async fn ask_for_some(nagios: &Nagios, per_second: usize, waiting: &mut VecDeque
     let some: Vec<_> = waiting.drain(..per_second.min(waiting.len())).collect();
     if let Err(fault) = nagios.schedule_checks(&some, SystemTime::now()).await {
         // Nagios checks them by its own schedule all the same.
-        tracing::debug!(fault = super::sentence(&fault), "first checks were not asked for");
+        tracing::debug!(
+            fault = crate::telemetry::sentence(&fault),
+            "first checks were not asked for"
+        );
         waiting.clear();
     }
 }

@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{HostFaults, HostId, Source};
 use crate::nagios::Nagios;
 use crate::state::{Applied, Generation, LiveSet, NewGeneration, Recorded, State};
+use crate::telemetry::sentence;
 
 use super::first_checks::Newcomers;
 use super::restarter::Link;
 use super::union::{Sets, as_faults};
-use super::{Config, Published, ReplaceError, sentence};
+use super::{Config, Published, ReplaceError};
 
 pub(super) type Answer = Result<Generation, ReplaceError>;
 
@@ -34,6 +35,7 @@ pub struct Keeper {
     pub(super) link: Link,
     pub(super) newcomers: mpsc::Sender<Newcomers>,
     published: watch::Sender<Arc<Published>>,
+    nodes: watch::Sender<Nodes>,
     pub(super) sets: Sets,
     /// The live generation of each source.
     pub(super) live: BTreeMap<Source, Generation>,
@@ -49,6 +51,9 @@ pub struct Keeper {
     /// Generations that a stopped process had accepted and not settled.
     resumed: Vec<LiveSet>,
 }
+
+/// The metric nodes of the watched hosts.
+type Nodes = Arc<HashSet<Box<str>>>;
 
 /// A caller that waits for its source's set, or a later one, to be live.
 struct Waiter {
@@ -71,9 +76,11 @@ impl Keeper {
         commands: mpsc::Receiver<Command>,
         link: Link,
         newcomers: mpsc::Sender<Newcomers>,
-    ) -> Result<(Self, watch::Receiver<Arc<Published>>), crate::state::Error> {
+    ) -> Result<(Self, watch::Receiver<Arc<Published>>, watch::Receiver<Nodes>), crate::state::Error>
+    {
         let snapshot = state.snapshot().await?;
         let (published, receiver) = watch::channel(Arc::default());
+        let (nodes, live_nodes) = watch::channel(Nodes::default());
         let mut keeper = Self {
             config,
             nagios,
@@ -82,6 +89,7 @@ impl Keeper {
             link,
             newcomers,
             published,
+            nodes,
             sets: Sets::default(),
             live: BTreeMap::new(),
             applied: snapshot.applied,
@@ -97,7 +105,7 @@ impl Keeper {
         keeper.watched = keeper.watched_ids();
         keeper.proved = keeper.proved_before().await;
         keeper.publish();
-        Ok((keeper, receiver))
+        Ok((keeper, receiver, live_nodes))
     }
 
     /// A stop is not kept waiting by a verify that takes minutes: whatever is
@@ -324,6 +332,9 @@ impl Keeper {
 
     pub(super) fn publish(&self) {
         let hosts: Arc<[_]> = self.sets.union(&self.watched, self.config.max_hosts).into();
+        let nodes =
+            hosts.iter().filter(|one| one.watched).map(|one| one.host.node().as_str().into());
+        self.nodes.send_replace(Arc::new(nodes.collect()));
         self.published.send_replace(Arc::new(Published {
             sets: self.sets.clone(),
             watched: hosts.iter().filter(|one| one.watched).count(),

@@ -14,7 +14,7 @@ mod pacer;
 mod restarter;
 mod union;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::model::{Host, HostFaults, HostSet, Source};
 use crate::nagios::Nagios;
 use crate::state::{NewGeneration, State};
+use crate::telemetry::sentence;
 
 pub use crate::state::{Generation, GenerationState};
 pub use brake::BrakeConfig;
@@ -116,6 +117,7 @@ pub struct Hosts {
     commands: mpsc::Sender<Command>,
     published: watch::Receiver<Arc<Published>>,
     progress: watch::Receiver<Progress>,
+    nodes: watch::Receiver<Arc<HashSet<Box<str>>>>,
     state: Option<Arc<State>>,
 }
 
@@ -144,15 +146,14 @@ impl Hosts {
     pub async fn start(
         config: Config,
         nagios: Nagios,
-        state: State,
+        state: Arc<State>,
     ) -> Result<(Self, Keeper, Restarter, FirstChecks), crate::state::Error> {
-        let state = Arc::new(state);
         let (commands, waiting) = mpsc::channel(MAX_WAITING_COMMANDS);
         let (restarter, progress, link) = restarter::Restarter::new(&config, nagios.clone());
         let (first_checks, newcomers) = FirstChecks::new();
-        let (keeper, published) =
+        let (keeper, published, nodes) =
             Keeper::load(config, nagios, Arc::clone(&state), waiting, link, newcomers).await?;
-        let hosts = Self { commands, published, progress, state: Some(state) };
+        let hosts = Self { commands, published, progress, nodes, state: Some(state) };
         Ok((hosts, keeper, restarter, first_checks))
     }
 
@@ -162,7 +163,8 @@ impl Hosts {
         let (commands, _) = mpsc::channel(1);
         let (_, published) = watch::channel(Arc::default());
         let (_, progress) = watch::channel(Progress::default());
-        Self { commands, published, progress, state: None }
+        let (_, nodes) = watch::channel(Arc::default());
+        Self { commands, published, progress, nodes, state: None }
     }
 
     /// Replaces the set of one source. Returns when this set, or a later one
@@ -195,8 +197,8 @@ impl Hosts {
 
     async fn submit(&self, new: NewGeneration) -> Result<Generation, ReplaceError> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Replace { new, reply }).await.map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())?
+        self.commands.send(Command::Replace { new, reply }).await.map_err(|_| self.gone())?;
+        answer.await.map_err(|_| self.gone())?
     }
 
     /// Newest first; at most `limit`.
@@ -242,33 +244,29 @@ impl Hosts {
         }
     }
 
+    /// The metric nodes of the watched hosts, as they change.
+    pub fn live_nodes(&self) -> watch::Receiver<Arc<HashSet<Box<str>>>> {
+        self.nodes.clone()
+    }
+
     /// Takes new settings over; what is on disk is brought in line with them.
     pub async fn reconfigure(&self, config: Config, nagios: Nagios) -> Result<(), ReplaceError> {
         let command = Command::Reconfigure { config, nagios: Box::new(nagios) };
-        self.commands.send(command).await.map_err(|_| stopping())
+        self.commands.send(command).await.map_err(|_| self.gone())
     }
 
     fn state(&self) -> Result<&State, ReplaceError> {
-        self.state.as_deref().ok_or_else(stopping)
+        self.state.as_deref().ok_or_else(|| self.gone())
     }
-}
 
-fn stopping() -> ReplaceError {
-    ReplaceError::Unavailable("the appliance is stopping; call again when it is back".to_owned())
+    fn gone(&self) -> ReplaceError {
+        ReplaceError::Unavailable(match self.state {
+            Some(_) => "the appliance is stopping; call again when it is back".to_owned(),
+            None => "this handle is detached from any appliance".to_owned(),
+        })
+    }
 }
 
 fn unavailable(fault: crate::state::Error) -> ReplaceError {
     ReplaceError::Unavailable(sentence(&fault))
-}
-
-/// The fault with its causes, in one sentence.
-fn sentence(fault: &dyn std::error::Error) -> String {
-    let mut told = fault.to_string();
-    let mut cause = fault.source();
-    while let Some(inner) = cause {
-        told.push_str(": ");
-        told.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    told
 }

@@ -10,7 +10,9 @@ use crate::nagios::{Fate, Nagios, ProgramStatus};
 use crate::state::Applied;
 
 use super::pacer::{Pacer, Step};
-use super::{Config, sentence};
+use crate::telemetry::sentence;
+
+use super::Config;
 
 /// The hosts file that Nagios should have read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,6 +25,17 @@ pub enum Error {
     Graphite(#[from] graphite::Error),
 }
 
+impl Error {
+    /// Another question can be answered, and this one will not be by asking
+    /// again.
+    pub fn blames_question(&self) -> bool {
+        match self {
+            Self::NoSource => false,
+            Self::Graphite(fault) => fault.blames_question(),
+        }
+    }
+}
+
 /// The handle that doors hold. Clones ask the same source.
 #[derive(Clone, Debug)]
 pub struct Metrics {

@@ -1,12 +1,14 @@
 //! What each method does, in terms of the parts below.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::hosts::{Generation, Hosts, ReplaceError, RollbackError};
 use crate::metrics::{Metrics, Question};
 use crate::model::{HostFaults, HostId, HostSet, MetricKey, MetricNode, Source, Window};
+
+use crate::shipping::Shipping;
+use crate::telemetry::sentence;
 
 use super::call::{Call, Failure, Reply};
 use super::wire::hosts::MetricsQuestion;
@@ -16,6 +18,7 @@ use super::wire::hosts::MetricsQuestion;
 pub struct Services {
     pub hosts: Hosts,
     pub metrics: Metrics,
+    pub shipping: Shipping,
 }
 
 const DAY: i64 = 86_400;
@@ -37,6 +40,7 @@ pub(super) async fn answer(services: &Services, call: Call) -> Result<Reply, Fai
         }
         Call::DiffHosts(set) => diff(&services.hosts, set).await,
         Call::GetHosts => Ok(Reply::View(services.hosts.view())),
+        Call::GetPerfdataStatus => Ok(Reply::PerfdataStatus(services.shipping.view())),
         Call::GetStatus => Ok(Reply::Status(services.hosts.view().status)),
         Call::GetHistory(limit) => {
             let limit = if limit > 0 { limit } else { i32::MAX };
@@ -91,7 +95,10 @@ fn failed_replace(fault: ReplaceError) -> Failure {
 
 async fn metrics(metrics: &Metrics, question: &Question) -> Result<Reply, Failure> {
     let answer = metrics.answer(question).await;
-    answer.map(Reply::Metrics).map_err(|fault| Failure::Unavailable(sentence(&fault)))
+    answer.map(Reply::Metrics).map_err(|fault| match fault.blames_question() {
+        true => Failure::BadQuestion(sentence(&fault)),
+        false => Failure::Unavailable(sentence(&fault)),
+    })
 }
 
 fn question(
@@ -129,18 +136,6 @@ fn windowed(asked: MetricsQuestion, now: SystemTime) -> Result<Question, Failure
     };
     let text = Option::unwrap_or_default;
     question(&text(asked.host_name), &text(asked.key), window, max_points)
-}
-
-/// The error and what it came from, in one line.
-pub(super) fn sentence(fault: &dyn Error) -> String {
-    let mut text = fault.to_string();
-    let mut source = fault.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use thrift::ApplicationErrorKind;
 
 use crate::hosts;
 use crate::model::{HostFaults, HostSet, Series};
+use crate::shipping;
 
 use super::wire;
 
@@ -15,6 +16,7 @@ pub(super) enum Method {
     DiffHosts,
     GetHosts,
     GetStatus,
+    GetPerfdataStatus,
     GetHistory,
     Rollback,
     QueryMetrics,
@@ -22,13 +24,14 @@ pub(super) enum Method {
     GetUserStats,
 }
 
-const HOSTS: [Method; 9] = [
+const HOSTS: [Method; 10] = [
     Method::SetHosts,
     Method::GetMetrics,
     Method::ReplaceHosts,
     Method::DiffHosts,
     Method::GetHosts,
     Method::GetStatus,
+    Method::GetPerfdataStatus,
     Method::GetHistory,
     Method::Rollback,
     Method::QueryMetrics,
@@ -56,6 +59,7 @@ impl Method {
             Method::DiffHosts => "diff_hosts",
             Method::GetHosts => "get_hosts",
             Method::GetStatus => "get_status",
+            Method::GetPerfdataStatus => "get_perfdata_status",
             Method::GetHistory => "get_history",
             Method::Rollback => "rollback",
             Method::QueryMetrics => "query_metrics",
@@ -83,6 +87,7 @@ pub(super) enum Call {
     DiffHosts(Result<HostSet, HostFaults>),
     GetHosts,
     GetStatus,
+    GetPerfdataStatus,
     GetHistory(i32),
     Rollback(i64, bool),
     QueryMetrics(wire::hosts::MetricsQuestion),
@@ -97,6 +102,7 @@ pub(super) enum Reply {
     Diff(hosts::Diff),
     View(hosts::View),
     Status(hosts::Status),
+    PerfdataStatus(shipping::View),
     History(Vec<hosts::Generation>),
 }
 

@@ -16,10 +16,12 @@ use thrift::transport::{TBufferedReadTransport, TBufferedWriteTransport};
 use crate::model::{Datapoint, GivenHost, Series};
 
 use super::decode::text;
+use super::fields::{each_element, each_field};
 use super::wire::hosts::{self as wire, THostsSyncClient};
 
 pub use super::wire::hosts::{
-    Generation, GenerationState, HostsDiff, HostsStatus, HostsView, MetricsQuestion, WatchedHost,
+    Generation, GenerationState, HostsDiff, HostsStatus, HostsView, MetricsQuestion,
+    PerfdataStatus, SinkStatus, WatchedHost,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +133,10 @@ impl Client {
         Ok(self.calls.get_status()?)
     }
 
+    pub fn get_perfdata_status(&mut self) -> Result<PerfdataStatus, Error> {
+        Ok(self.calls.get_perfdata_status()?)
+    }
+
     /// Newest first; `limit` 0 means all that are kept.
     pub fn get_history(&mut self, limit: i32) -> Result<Vec<Generation>, Error> {
         Ok(self.calls.get_history(limit)?)
@@ -238,9 +244,8 @@ fn read_metrics(from: &mut dyn TInputProtocol) -> thrift::Result<Vec<Series>> {
     let mut series = BTreeMap::new();
     for _ in 0..map.size {
         let name = from.read_string()?;
-        let list = from.read_list_begin()?;
         let mut points = Vec::new();
-        for _ in 0..list.size {
+        each_element(from, TType::Struct, &mut |from| {
             let mut point = Datapoint { time: 0, value: None };
             each_field(from, &mut |id, kind, from| {
                 match (id, kind) {
@@ -251,25 +256,10 @@ fn read_metrics(from: &mut dyn TInputProtocol) -> thrift::Result<Vec<Series>> {
                 Ok(())
             })?;
             points.push(point);
-        }
-        from.read_list_end()?;
+            Ok(())
+        })?;
         series.insert(name, points);
     }
     from.read_map_end()?;
     Ok(series.into_iter().map(|(name, points)| Series { name, points }).collect())
-}
-
-type OnField<'a> = &'a mut dyn FnMut(i16, TType, &mut dyn TInputProtocol) -> thrift::Result<()>;
-
-fn each_field(from: &mut dyn TInputProtocol, on_field: OnField<'_>) -> thrift::Result<()> {
-    from.read_struct_begin()?;
-    loop {
-        let field = from.read_field_begin()?;
-        if field.field_type == TType::Stop {
-            break;
-        }
-        on_field(field.id.unwrap_or_default(), field.field_type, from)?;
-        from.read_field_end()?;
-    }
-    from.read_struct_end()
 }

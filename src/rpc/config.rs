@@ -26,7 +26,7 @@ pub struct Config {
     pub max_connections: usize,
     /// Calls that run at once; more wait.
     pub max_calls: usize,
-    /// Messages on their way in, together.
+    /// Messages on their way in, together; as much again in calls that run.
     pub max_unfinished: ByteSize,
     /// The longest reply.
     pub max_reply: ByteSize,

@@ -18,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::settings::ByteSize;
+
 use super::answer::{Services, answer};
 use super::budget::{Budget, FREE, Share};
 use super::call::{Call, Failure, Method, Reply};
@@ -43,7 +45,11 @@ pub(super) struct Shared {
     calls: Semaphore,
     /// Large messages that are decoded or encoded right now.
     heavy: Semaphore,
+    /// Messages that are being received.
     unfinished: Budget,
+    /// Messages whose calls run: what was decoded of them lives on.
+    running: Budget,
+    /// Replies that are being sent.
     unsent: Budget,
     max_reply: usize,
     message_timeout: Duration,
@@ -55,17 +61,20 @@ impl Shared {
     pub(super) fn new(config: &Config, services: Services) -> Self {
         /// Two keep a machine of two cores busy and bound the memory.
         const HEAVY_AT_ONCE: usize = 2;
+        // `Config::check` keeps every size far below usize::MAX.
+        let bytes = |size: ByteSize| size.as_u64() as usize;
+        let limits = Limits::of(config);
         Self {
-            limits: Limits::of(config),
             services,
             journal: Journal::new(),
             stopping: AtomicBool::new(false),
             calls: Semaphore::new(config.max_calls),
             heavy: Semaphore::new(HEAVY_AT_ONCE),
-            unfinished: Budget::new(config.max_unfinished.as_u64()),
-            unsent: Budget::new(config.max_unsent.as_u64()),
-            // `Config::check` keeps it at 1 GiB or less.
-            max_reply: config.max_reply.as_u64() as usize,
+            unfinished: Budget::growing(bytes(config.max_unfinished), limits.message),
+            running: Budget::new(bytes(config.max_unfinished)),
+            unsent: Budget::new(bytes(config.max_unsent)),
+            max_reply: bytes(config.max_reply),
+            limits,
             message_timeout: config.message_timeout,
             write_timeout: config.write_timeout,
             call_timeout: config.call_timeout,
@@ -159,7 +168,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match self.answer_all().await {
             End::Closed => {}
             End::Io(fault) => tracing::debug!(peer = %self.peer, %fault, "connection lost"),
-            end => self.shared.journal.say("closed a connection", &self.peer, &end),
+            end => {
+                let peer = self.peer;
+                self.shared.journal.say(format_args!("closed the connection of {peer}: {end}"));
+            }
         }
     }
 
@@ -227,6 +239,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// share of the budget where that takes more than the free bytes. Room
     /// grows with what has been received; a claim only holds it down.
     async fn make_room(&mut self, claimed: Option<usize>) {
+        // Large enough for the allocator to map it on its own, so that growing
+        // on copies nothing and leaves no holes behind.
+        const LARGE: usize = 256 * 1024;
         const STEP: usize = 1024 * 1024;
         let input = &mut self.input;
         if input.start > 0 {
@@ -237,7 +252,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if len < input.bytes.capacity() {
             return;
         }
-        let grown = if len < FREE { FREE } else { len + len.min(STEP) };
+        let grown = match len {
+            _ if len < FREE => FREE,
+            _ if len < LARGE => LARGE,
+            _ => len + len.min(STEP),
+        };
         let wanted = claimed.map_or(grown, |end| grown.min(end.max(len + 1)));
         self.shared.unfinished.cover(&mut input.share, wanted).await;
         input.bytes.reserve_exact(wanted - len);
@@ -255,27 +274,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Err(_) if header.oneway => return Ok(()),
             Err(reply) => return self.send(reply).await,
         };
-        let reply = self.call(method, form, message, header.arguments).await;
-        // What was decoded of the message is gone only now.
-        drop(share);
+        let reply = self.call(method, form, message, share, header.arguments).await;
         if header.oneway {
             return Ok(());
         }
         self.reply(to, method, reply).await
     }
 
-    /// Makes the call in its turn and within its time. A panic stays its own.
+    /// Makes the call in its turn and within its time.
     async fn call(
         &self,
         method: Method,
         form: Form,
         message: Vec<u8>,
+        share: Share,
         arguments: usize,
     ) -> Result<Reply, Failure> {
         let shared = &self.shared;
         // On the heap, because an idle connection should not carry the room
         // for everything a call may do.
         let work = Box::pin(async move {
+            let mut room = Share::default();
+            shared.running.cover(&mut room, message.len()).await;
+            drop(share);
             let _turn = shared.calls.acquire().await;
             let call = if message.len() <= HEAVY {
                 decode(method, form.encoding, &message[arguments..], &shared.limits)
@@ -284,9 +305,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             };
             answer(&shared.services, call?).await
         });
-        match timeout(shared.call_timeout, AssertUnwindSafe(work).catch_unwind()).await {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(_)) => Err(panicked(method)),
+        match timeout(shared.call_timeout, contained(method, work)).await {
+            Ok(reply) => reply,
             Err(_) => Err(Failure::Unavailable(format!(
                 "no answer within {:?} ([rpc] call_timeout); what was begun may still be done: look before trying again",
                 shared.call_timeout
@@ -331,6 +351,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
+/// A panic becomes the failure of its own call.
+async fn contained(
+    method: Method,
+    work: impl Future<Output = Result<Reply, Failure>>,
+) -> Result<Reply, Failure> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked(method)))
+}
+
 async fn decode_heavy(
     shared: &Shared,
     method: Method,
@@ -369,4 +397,24 @@ async fn read_first<S: AsyncRead + Unpin>(stream: &mut S, into: &mut Vec<u8>) ->
         Poll::Ready(Ok(chunk.filled().len()))
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_the_failure_of_its_own_call() {
+        let work = async { if true { panic!("a fault of ours") } else { Ok(Reply::Done) } };
+        let reply = contained(Method::SetHosts, work).await;
+        let Err(Failure::Application(kind, text)) = reply else { panic!("{reply:?}") };
+        assert_eq!(kind, ApplicationErrorKind::InternalError);
+        assert!(text.contains("its log says more"));
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let future = std::mem::size_of::<Connection<tokio::net::TcpStream>>();
+        assert!(future < 400, "{future} bytes");
+    }
 }

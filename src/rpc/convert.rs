@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::hosts::{Diff, Generation, GenerationState, Status, View, WatchedHost};
 use crate::model::{Host, HostFaults};
+use crate::shipping;
 
 use super::wire::hosts as wire;
 
@@ -77,6 +78,31 @@ pub(super) fn view(view: &View) -> wire::HostsView {
     wire::HostsView {
         status: Some(status(&view.status)),
         hosts: Some(view.hosts.iter().map(watched).collect()),
+    }
+}
+
+pub(super) fn perfdata(view: &shipping::View) -> wire::PerfdataStatus {
+    let long = |number: u64| Some(i64::try_from(number).unwrap_or(i64::MAX));
+    let spool = view.spool.clone().unwrap_or_default();
+    let sink = |(address, status): &(String, shipping::SinkStatus)| wire::SinkStatus {
+        address: Some(address.clone()),
+        lines: long(status.lines),
+        bad_lines: long(status.bad_lines),
+        samples: long(status.samples),
+        resent: long(status.resent),
+        failures: long(status.failures),
+        last_receipt_time: status.last_receipt.map(seconds),
+        trouble: status.trouble.clone(),
+    };
+    wire::PerfdataStatus {
+        enabled: Some(view.spool.is_some()),
+        files: long(spool.files),
+        bytes: long(spool.bytes),
+        oldest_time: spool.oldest.map(seconds),
+        lost_files: long(spool.lost_files),
+        lost_bytes: long(spool.lost_bytes),
+        trouble: spool.trouble,
+        sinks: Some(view.sinks.iter().map(sink).collect()),
     }
 }
 

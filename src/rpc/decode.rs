@@ -1,24 +1,15 @@
 //! From the bytes of a message's arguments to a call.
-//!
-//! The generated argument structs are private to their module. So the
-//! generated processor is run with a handler that only catches the arguments;
-//! what it then writes as its answer goes nowhere.
 
-use std::cell::RefCell;
-use std::io;
-
-use thrift::protocol::{
-    TBinaryInputProtocol, TBinaryOutputProtocol, TCompactInputProtocol, TInputProtocol, TType,
-    field_id,
-};
+use thrift::protocol::{TBinaryInputProtocol, TCompactInputProtocol, TInputProtocol, TType};
 use thrift::{ApplicationErrorKind, TConfiguration};
 
 use crate::model::{GivenHost, HostFaults, HostSet};
 
 use super::call::{Call, Failure, Method};
 use super::detect::Encoding;
+use super::fields::{each_element, each_field, expect, invalid};
 use super::limits::Limits;
-use super::wire::hosts as wire;
+use super::wire::hosts::MetricsQuestion;
 
 /// `arguments` is all of a message behind its head, and was scanned.
 pub(super) fn decode(
@@ -62,112 +53,214 @@ pub(super) fn text(fault: thrift::Error) -> String {
 }
 
 fn read(method: Method, from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
-    use wire::THostsProcessFunctions as Process;
-
-    let caught = Capture::default();
-    let out = &mut TBinaryOutputProtocol::new(io::sink(), true);
     match method {
-        Method::GetMetrics => return read_get_metrics(from),
-        Method::GetLeaderboard | Method::GetUserStats => return Ok(Call::Usage),
-        Method::SetHosts => Process::process_set_hosts(&caught, 0, from, out),
-        Method::ReplaceHosts => Process::process_replace_hosts(&caught, 0, from, out),
-        Method::DiffHosts => Process::process_diff_hosts(&caught, 0, from, out),
-        Method::GetHosts => Process::process_get_hosts(&caught, 0, from, out),
-        Method::GetStatus => Process::process_get_status(&caught, 0, from, out),
-        Method::GetHistory => Process::process_get_history(&caught, 0, from, out),
-        Method::Rollback => Process::process_rollback(&caught, 0, from, out),
-        Method::QueryMetrics => Process::process_query_metrics(&caught, 0, from, out),
-    }?;
-    caught.0.into_inner().ok_or_else(|| "no arguments".into())
+        Method::SetHosts => Ok(Call::SetHosts(hosts_and_force(from)?.0)),
+        Method::GetMetrics => get_metrics(from),
+        Method::ReplaceHosts => {
+            hosts_and_force(from).map(|(set, force)| Call::ReplaceHosts(set, force))
+        }
+        Method::DiffHosts => Ok(Call::DiffHosts(hosts_and_force(from)?.0)),
+        Method::GetHosts => Ok(Call::GetHosts),
+        Method::GetStatus => Ok(Call::GetStatus),
+        Method::GetPerfdataStatus => Ok(Call::GetPerfdataStatus),
+        Method::GetHistory => get_history(from),
+        Method::Rollback => rollback(from),
+        Method::QueryMetrics => query_metrics(from),
+        Method::GetLeaderboard | Method::GetUserStats => Ok(Call::Usage),
+    }
 }
 
-/// The one that is called most, and the one whose callers leave an argument
-/// out, which generated code does not allow.
-fn read_get_metrics(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
-    let (mut host_name, mut key) = (String::new(), String::new());
-    from.read_struct_begin()?;
-    loop {
-        let field = from.read_field_begin()?;
-        match (field.field_type, field.id) {
-            (TType::Stop, _) => break,
-            (TType::String, Some(1)) => host_name = from.read_string()?,
-            (TType::String, Some(2)) => key = from.read_string()?,
-            (other, _) => {
-                if (1..=2).contains(&field_id(&field)?) {
-                    return Err(format!("an argument is a {other:?}, not a string").into());
-                }
-                from.skip(other)?;
+type Set = Result<HostSet, HostFaults>;
+
+/// A call without a list is no call for an empty one.
+fn hosts_and_force(from: &mut dyn TInputProtocol) -> thrift::Result<(Set, bool)> {
+    let (mut hosts, mut force) = (None, false);
+    each_field(from, &mut |id, kind, from| {
+        match id {
+            1 => {
+                expect("hosts", TType::List, kind)?;
+                hosts = Some(given_hosts(from)?);
             }
+            2 => force = boolean("force", kind, from)?,
+            _ => from.skip(kind)?,
         }
-        from.read_field_end()?;
-    }
-    from.read_struct_end()?;
+        Ok(())
+    })?;
+    let hosts = hosts.ok_or_else(|| invalid("there is no list of hosts".to_owned()))?;
+    Ok((HostSet::parse(&hosts), force))
+}
+
+/// A field that is left out is empty.
+fn given_hosts(from: &mut dyn TInputProtocol) -> thrift::Result<Vec<GivenHost>> {
+    let mut hosts = Vec::new();
+    each_element(from, TType::Struct, &mut |from| {
+        let mut host = GivenHost::default();
+        each_field(from, &mut |id, kind, from| {
+            match id {
+                1 => host.id = tenants_text("id", kind, from)?,
+                2 => host.display_name = tenants_text("display_name", kind, from)?,
+                3 => host.address = tenants_text("address", kind, from)?,
+                _ => from.skip(kind)?,
+            }
+            Ok(())
+        })?;
+        hosts.push(host);
+        Ok(())
+    })?;
+    Ok(hosts)
+}
+
+/// Old clients pass on whatever bytes a tenant chose. What is no UTF-8 becomes
+/// U+FFFD: in a display name it is shown, in an id or address it is a fault
+/// that is named like any other.
+fn tenants_text(what: &str, kind: TType, from: &mut dyn TInputProtocol) -> thrift::Result<String> {
+    expect(what, TType::String, kind)?;
+    let text = String::from_utf8(from.read_bytes()?);
+    Ok(text.unwrap_or_else(|fault| String::from_utf8_lossy(fault.as_bytes()).into_owned()))
+}
+
+/// Callers of 2014 may leave the key out.
+fn get_metrics(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
+    let (mut host_name, mut key) = (String::new(), String::new());
+    each_field(from, &mut |id, kind, from| {
+        match id {
+            1 => host_name = string("host_name", kind, from)?,
+            2 => key = string("key", kind, from)?,
+            _ => from.skip(kind)?,
+        }
+        Ok(())
+    })?;
     Ok(Call::GetMetrics { host_name, key })
 }
 
-#[derive(Default)]
-struct Capture(RefCell<Option<Call>>);
-
-impl Capture {
-    fn catch<T>(&self, call: Call) -> thrift::Result<T> {
-        self.0.replace(Some(call));
-        Err("caught".into())
-    }
+fn get_history(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
+    let mut limit = 0;
+    each_field(from, &mut |id, kind, from| {
+        match id {
+            1 => {
+                expect("limit", TType::I32, kind)?;
+                limit = from.read_i32()?;
+            }
+            _ => from.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    Ok(Call::GetHistory(limit))
 }
 
-impl wire::HostsSyncHandler for Capture {
-    fn handle_set_hosts(&self, hosts: Vec<wire::Host>) -> thrift::Result<()> {
-        self.catch(Call::SetHosts(parse(hosts)))
-    }
-
-    fn handle_get_metrics(&self, host_name: String, key: String) -> thrift::Result<wire::Metrics> {
-        self.catch(Call::GetMetrics { host_name, key })
-    }
-
-    fn handle_replace_hosts(
-        &self,
-        hosts: Vec<wire::Host>,
-        force: bool,
-    ) -> thrift::Result<wire::Generation> {
-        self.catch(Call::ReplaceHosts(parse(hosts), force))
-    }
-
-    fn handle_diff_hosts(&self, hosts: Vec<wire::Host>) -> thrift::Result<wire::HostsDiff> {
-        self.catch(Call::DiffHosts(parse(hosts)))
-    }
-
-    fn handle_get_hosts(&self) -> thrift::Result<wire::HostsView> {
-        self.catch(Call::GetHosts)
-    }
-
-    fn handle_get_status(&self) -> thrift::Result<wire::HostsStatus> {
-        self.catch(Call::GetStatus)
-    }
-
-    fn handle_get_history(&self, limit: i32) -> thrift::Result<Vec<wire::Generation>> {
-        self.catch(Call::GetHistory(limit))
-    }
-
-    fn handle_rollback(&self, generation: i64, force: bool) -> thrift::Result<wire::Generation> {
-        self.catch(Call::Rollback(generation, force))
-    }
-
-    fn handle_query_metrics(
-        &self,
-        question: wire::MetricsQuestion,
-    ) -> thrift::Result<wire::Metrics> {
-        self.catch(Call::QueryMetrics(question))
-    }
+fn rollback(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
+    let (mut generation, mut force) = (None, false);
+    each_field(from, &mut |id, kind, from| {
+        match id {
+            1 => generation = Some(long("generation", kind, from)?),
+            2 => force = boolean("force", kind, from)?,
+            _ => from.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    let generation = generation.ok_or_else(|| invalid("there is no generation".to_owned()))?;
+    Ok(Call::Rollback(generation, force))
 }
 
-fn parse(hosts: Vec<wire::Host>) -> Result<HostSet, HostFaults> {
-    let given: Vec<_> = hosts
-        .into_iter()
-        .map(|host| GivenHost {
-            id: host.id.unwrap_or_default(),
-            display_name: host.display_name.unwrap_or_default(),
-            address: host.address.unwrap_or_default(),
+fn query_metrics(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
+    let mut asked = MetricsQuestion::new(None, None, None, None, None);
+    each_field(from, &mut |id, kind, from| {
+        if id != 1 {
+            return from.skip(kind);
+        }
+        expect("question", TType::Struct, kind)?;
+        each_field(from, &mut |id, kind, from| {
+            match id {
+                1 => asked.host_name = Some(string("host_name", kind, from)?),
+                2 => asked.key = Some(string("key", kind, from)?),
+                3 => asked.start_time = Some(long("start_time", kind, from)?),
+                4 => asked.end_time = Some(long("end_time", kind, from)?),
+                5 => {
+                    expect("max_points", TType::I32, kind)?;
+                    asked.max_points = Some(from.read_i32()?);
+                }
+                _ => from.skip(kind)?,
+            }
+            Ok(())
         })
-        .collect();
-    HostSet::parse(&given)
+    })?;
+    Ok(Call::QueryMetrics(asked))
+}
+
+fn string(what: &str, kind: TType, from: &mut dyn TInputProtocol) -> thrift::Result<String> {
+    expect(what, TType::String, kind)?;
+    from.read_string()
+}
+
+fn long(what: &str, kind: TType, from: &mut dyn TInputProtocol) -> thrift::Result<i64> {
+    expect(what, TType::I64, kind)?;
+    from.read_i64()
+}
+
+fn boolean(what: &str, kind: TType, from: &mut dyn TInputProtocol) -> thrift::Result<bool> {
+    expect(what, TType::Bool, kind)?;
+    from.read_bool()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{calls, forms};
+    use super::super::scan::Scan;
+    use super::*;
+
+    #[test]
+    fn what_the_generated_client_writes_is_what_is_read() {
+        for form in forms() {
+            let read: Vec<_> = calls(form)
+                .into_iter()
+                .map(|(name, bytes)| {
+                    let limits = Limits::default();
+                    let found = Scan::new(form).advance(&bytes, &limits).unwrap().unwrap();
+                    let method = Method::named(name).unwrap();
+                    decode(method, form.encoding, &bytes[found.header.arguments..], &limits)
+                        .unwrap()
+                })
+                .collect();
+            assert!(matches!(read[0], Call::GetHosts));
+            assert!(
+                matches!(&read[1], Call::GetMetrics { host_name, key } if host_name == "vm-1" && key == "load.*")
+            );
+            let Call::SetHosts(Ok(set)) = &read[2] else { panic!("{:?}", read[2]) };
+            let last = set.iter().last().unwrap();
+            assert_eq!((set.len(), last.id.as_str()), (20, "i-00000013"));
+            assert_eq!(last.display_name.as_str(), "Büro 19 ✓");
+            assert_eq!(last.address.as_str(), "10.0.0.19");
+            assert!(matches!(&read[3], Call::SetHosts(Ok(set)) if set.is_empty()));
+            assert!(matches!(&read[4], Call::ReplaceHosts(Ok(set), true) if set.len() == 2));
+            assert!(matches!(read[5], Call::Rollback(-5, false)));
+            assert!(matches!(read[6], Call::GetHistory(i32::MIN)));
+            let Call::QueryMetrics(asked) = &read[7] else { panic!("{:?}", read[7]) };
+            let want = MetricsQuestion::new("vm-1".to_owned(), "*.*".to_owned(), -1, i64::MAX, 7);
+            assert_eq!(*asked, want);
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_is_never_read_as_the_right_one() {
+        for (method, arguments, words) in [
+            (Method::SetHosts, &b"\x0a\0\x01\0\0\0\0\0\0\0\0\0"[..], "hosts is of type"),
+            (Method::SetHosts, b"\x0e\0\x01\x0c\0\0\0\0\0", "hosts is of type"),
+            (Method::SetHosts, b"\0", "there is no list of hosts"),
+            (Method::SetHosts, b"\x0f\0\x01\x03\0\0\0\x01\0\0", "an element is of type"),
+            (Method::ReplaceHosts, b"\x0f\0\x01\x0c\0\0\0\0\x03\0\x02\x01\0", "force is of type"),
+            (Method::SetHosts, b"\x0f\0\x01\x0c\0\0\0\x01\x08\0\x01\0\0\0\0\0\0", "id is of type"),
+            (Method::GetMetrics, b"\x0a\0\x01\0\0\0\0\0\0\0\0\0", "host_name is of type"),
+            (Method::GetHistory, b"\x0a\0\x01\0\0\0\0\0\0\0\0\0", "limit is of type"),
+            (Method::Rollback, b"\x08\0\x01\0\0\0\0\0", "generation is of type"),
+            (Method::Rollback, b"\0", "there is no generation"),
+            (Method::QueryMetrics, b"\x0b\0\x01\0\0\0\0\0", "question is of type"),
+        ] {
+            match decode(method, Encoding::Binary, arguments, &Limits::default()) {
+                Err(Failure::Application(ApplicationErrorKind::ProtocolError, text)) => {
+                    assert!(text.contains(words), "{method:?}: {text}");
+                }
+                other => panic!("{method:?}: {other:?}"),
+            }
+        }
+    }
 }

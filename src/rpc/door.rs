@@ -133,6 +133,10 @@ async fn accept(listeners: &[Listener], next: &mut usize) -> io::Result<Accepted
     .await
 }
 
+fn refuse(shared: &Shared, peer: Peer, why: &End) {
+    shared.journal.say(format_args!("refused the connection of {peer}: {why}"));
+}
+
 /// The connections that are open, and the door's hold on each.
 struct Guests {
     shared: Arc<Shared>,
@@ -149,11 +153,10 @@ impl Guests {
             Accepted::Unix(_) => Peer::Unix,
         };
         if self.known.len() >= self.max && !self.close_oldest_idle() {
-            self.shared.journal.say(
-                "refused a connection",
-                &peer,
-                &"there are [rpc] max_connections already and none of them is idle",
-            );
+            self.shared.journal.say(format_args!(
+                "refused the connection of {peer}: there are [rpc] max_connections ({}) and none is idle",
+                self.max
+            ));
             return;
         }
         let slot = Arc::new(Slot::new(self.epoch));
@@ -170,12 +173,8 @@ impl Guests {
                 self.tasks.spawn(async move {
                     match timeout(handshake, acceptor.accept(stream)).await {
                         Ok(Ok(stream)) => Connection::new(stream, peer, slot, shared).run().await,
-                        Ok(Err(fault)) => {
-                            shared.journal.say("refused a connection", &peer, &End::Tls(fault));
-                        }
-                        Err(_) => {
-                            shared.journal.say("refused a connection", &peer, &End::MessageLate);
-                        }
+                        Ok(Err(fault)) => refuse(&shared, peer, &End::Tls(fault)),
+                        Err(_) => refuse(&shared, peer, &End::MessageLate),
                     }
                 })
             }
@@ -192,8 +191,8 @@ impl Guests {
         if matches!(errno, Some(Errno::ECONNABORTED | Errno::EINTR | Errno::EPROTO)) {
             return None;
         }
-        let room = if self.close_oldest_idle() { "the oldest idle one was closed" } else { "" };
-        self.shared.journal.say("cannot accept a connection", &room, fault);
+        let room = if self.close_oldest_idle() { "; the oldest idle one makes room" } else { "" };
+        self.shared.journal.say(format_args!("cannot accept a connection: {fault}{room}"));
         Some(tokio::time::Instant::now() + PAUSE)
     }
 

@@ -1,9 +1,10 @@
 //! From a reply or a failure to the bytes of its message.
 //!
-//! The generated result structs are private to their module, too: the
-//! generated processor is run once more, on arguments that say nothing, with a
-//! handler that hands out what is already known. Metrics, the replies that are
-//! large and frequent, are written straight into one buffer.
+//! The generated result structs are private to their module. So the generated
+//! processor is run on arguments that say nothing, with a handler that hands
+//! out what is already known; a method added to the files does not compile
+//! before it is handled here. Metrics, the replies that are large and
+//! frequent, are written straight into one buffer.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -121,6 +122,9 @@ fn replay(
             Method::DiffHosts => Process::process_diff_hosts(&known, sequence, from, out),
             Method::GetHosts => Process::process_get_hosts(&known, sequence, from, out),
             Method::GetStatus => Process::process_get_status(&known, sequence, from, out),
+            Method::GetPerfdataStatus => {
+                Process::process_get_perfdata_status(&known, sequence, from, out)
+            }
             Method::GetHistory => Process::process_get_history(&known, sequence, from, out),
             Method::Rollback => Process::process_rollback(&known, sequence, from, out),
             Method::QueryMetrics => Process::process_query_metrics(&known, sequence, from, out),
@@ -266,6 +270,13 @@ impl wire::HostsSyncHandler for Replay {
     fn handle_get_status(&self) -> thrift::Result<wire::HostsStatus> {
         self.hand_out(|reply| match reply {
             Reply::Status(status) => Some(convert::status(&status)),
+            _ => None,
+        })
+    }
+
+    fn handle_get_perfdata_status(&self) -> thrift::Result<wire::PerfdataStatus> {
+        self.hand_out(|reply| match reply {
+            Reply::PerfdataStatus(view) => Some(convert::perfdata(&view)),
             _ => None,
         })
     }

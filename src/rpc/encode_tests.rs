@@ -39,6 +39,9 @@ impl wire::HostsSyncHandler for Measured {
     fn handle_get_status(&self) -> thrift::Result<wire::HostsStatus> {
         unreachable!()
     }
+    fn handle_get_perfdata_status(&self) -> thrift::Result<wire::PerfdataStatus> {
+        unreachable!()
+    }
     fn handle_get_history(&self, _: i32) -> thrift::Result<Vec<wire::Generation>> {
         unreachable!()
     }
@@ -145,6 +148,7 @@ fn every_method_has_its_reply_in_every_form() {
             (Method::DiffHosts, Reply::Diff(Diff::default())),
             (Method::GetHosts, Reply::View(View::default())),
             (Method::GetStatus, Reply::Status(Status::default())),
+            (Method::GetPerfdataStatus, Reply::PerfdataStatus(crate::shipping::View::default())),
             (Method::GetHistory, Reply::History(vec![generation()])),
             (Method::Rollback, Reply::Generation(generation())),
             (Method::QueryMetrics, Reply::Metrics(Vec::new())),
@@ -178,6 +182,7 @@ fn failures_are_declared_where_the_file_declares_them() {
         (Method::DiffHosts, &[invalid, unavailable]),
         (Method::GetHosts, &[unavailable]),
         (Method::GetStatus, &[unavailable]),
+        (Method::GetPerfdataStatus, &[unavailable]),
         (Method::GetHistory, &[unavailable]),
         (Method::Rollback, &[invalid, held, rejected, question, unavailable]),
         (Method::QueryMetrics, &[question, unavailable]),

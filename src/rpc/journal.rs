@@ -1,7 +1,7 @@
 //! What peers make us write into the log, kept short: a peer that does nothing
 //! but wrong must not be able to fill a disk with our complaints.
 
-use std::fmt::Display;
+use std::fmt::Arguments;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,10 +26,9 @@ impl Journal {
         Self { window: Mutex::new(Window { began: Instant::now(), written: 0, unwritten: 0 }) }
     }
 
-    /// Says what was done to a peer's connection, and why.
-    pub(super) fn say(&self, what: &str, peer: &dyn Display, why: &dyn Display) {
+    pub(super) fn say(&self, line: Arguments<'_>) {
         if self.has_room() {
-            tracing::warn!(%peer, "{what}: {why}");
+            tracing::warn!("{line}");
         }
     }
 

@@ -9,11 +9,10 @@ use super::encode::{Addressee, set_frame_length};
 
 const REPLY: u8 = 2;
 
-/// Frame, head and end of a message, with room to spare.
-const AROUND: usize = 64;
-
 /// No encoding needs more bytes.
 pub(super) fn most_bytes(series: &[Series]) -> usize {
+    /// Frame, head and end of a message, with room to spare.
+    const AROUND: usize = 64;
     const SERIES: usize = 12;
     const POINT: usize = 23;
     series
@@ -24,123 +23,141 @@ pub(super) fn most_bytes(series: &[Series]) -> usize {
 
 /// The whole message, its frame's length included.
 pub(super) fn encode(to: Addressee, method: Method, series: &[Series]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(most_bytes(series));
+    let mut bytes = vec![0; most_bytes(series)];
+    let whole = bytes.len();
+    let mut pen = Pen { rest: &mut bytes };
     if to.form.framed {
-        out.extend([0; 4]);
+        pen.put([0; 4]);
     }
     match to.form.encoding {
-        Encoding::Compact => compact(&mut out, to.sequence, method.name(), series),
+        Encoding::Compact => compact(&mut pen, to.sequence, method.name(), series),
         Encoding::Binary => {
-            out.extend(BINARY_VERSION);
-            out.extend([0, REPLY]);
-            binary_bytes(&mut out, method.name());
-            binary(&mut out, to.sequence, series);
+            pen.put(BINARY_VERSION);
+            pen.put([0, REPLY]);
+            pen.binary_text(method.name());
+            binary(&mut pen, to.sequence, series);
         }
         Encoding::OldBinary => {
-            binary_bytes(&mut out, method.name());
-            out.push(REPLY);
-            binary(&mut out, to.sequence, series);
+            pen.binary_text(method.name());
+            pen.put([REPLY]);
+            binary(&mut pen, to.sequence, series);
         }
     }
+    let unused = pen.rest.len();
+    bytes.truncate(whole - unused);
     if to.form.framed {
-        set_frame_length(&mut out);
+        set_frame_length(&mut bytes);
     }
-    out
+    bytes
 }
 
-fn binary_size(out: &mut Vec<u8>, size: usize) {
-    out.extend((size as u32).to_be_bytes());
+/// Writes into room that `most_bytes` has measured, so it never runs out.
+struct Pen<'a> {
+    rest: &'a mut [u8],
 }
 
-fn binary_bytes(out: &mut Vec<u8>, text: &str) {
-    binary_size(out, text.len());
-    out.extend(text.as_bytes());
+impl Pen<'_> {
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        if let Some((place, rest)) = std::mem::take(&mut self.rest).split_first_chunk_mut() {
+            *place = bytes;
+            self.rest = rest;
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        let (place, rest) = std::mem::take(&mut self.rest).split_at_mut(text.len());
+        place.copy_from_slice(text.as_bytes());
+        self.rest = rest;
+    }
+
+    fn binary_size(&mut self, size: usize) {
+        self.put((size as u32).to_be_bytes());
+    }
+
+    fn binary_text(&mut self, text: &str) {
+        self.binary_size(text.len());
+        self.text(text);
+    }
+
+    fn varint(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.put([number as u8 | 0x80]);
+            number >>= 7;
+        }
+        self.put([number as u8]);
+    }
+
+    fn compact_text(&mut self, text: &str) {
+        self.varint(text.len() as u64);
+        self.text(text);
+    }
 }
 
-fn binary(out: &mut Vec<u8>, sequence: i32, series: &[Series]) {
-    out.extend(sequence.to_be_bytes());
+fn binary(pen: &mut Pen<'_>, sequence: i32, series: &[Series]) {
+    pen.put(sequence.to_be_bytes());
     // Field 0, a map of strings to lists.
-    out.extend([13, 0, 0, 11, 15]);
-    binary_size(out, series.len());
+    pen.put([13, 0, 0, 11, 15]);
+    pen.binary_size(series.len());
     for one in series {
-        binary_bytes(out, &one.name);
+        pen.binary_text(&one.name);
         // Of structs.
-        out.push(12);
-        binary_size(out, one.points.len());
+        pen.put([12]);
+        pen.binary_size(one.points.len());
         for point in &one.points {
-            binary_point(out, point);
+            binary_point(pen, point);
         }
     }
-    out.push(0);
+    pen.put([0]);
 }
 
-/// Field 1, an i64; field 2, a double, if there is one; the end.
-fn binary_point(out: &mut Vec<u8>, point: &Datapoint) {
-    let time = point.time.to_be_bytes();
-    match point.value {
-        Some(value) => {
-            let mut block = [0; 23];
-            block[..3].copy_from_slice(&[10, 0, 1]);
-            block[3..11].copy_from_slice(&time);
-            block[11..14].copy_from_slice(&[4, 0, 2]);
-            block[14..22].copy_from_slice(&value.to_be_bytes());
-            out.extend_from_slice(&block);
-        }
-        None => {
-            let mut block = [0; 12];
-            block[..3].copy_from_slice(&[10, 0, 1]);
-            block[3..11].copy_from_slice(&time);
-            out.extend_from_slice(&block);
-        }
+fn binary_point(pen: &mut Pen<'_>, point: &Datapoint) {
+    // Field 1, an i64.
+    pen.put([10, 0, 1]);
+    pen.put(point.time.to_be_bytes());
+    if let Some(value) = point.value {
+        // Field 2, a double.
+        pen.put([4, 0, 2]);
+        pen.put(value.to_be_bytes());
     }
+    pen.put([0]);
 }
 
-fn varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn compact_bytes(out: &mut Vec<u8>, text: &str) {
-    varint(out, text.len() as u64);
-    out.extend(text.as_bytes());
-}
-
-fn compact(out: &mut Vec<u8>, sequence: i32, name: &str, series: &[Series]) {
-    out.extend([COMPACT_ID, REPLY << 5 | COMPACT_VERSION]);
-    varint(out, u64::from(sequence as u32));
-    compact_bytes(out, name);
+fn compact(pen: &mut Pen<'_>, sequence: i32, name: &str, series: &[Series]) {
+    pen.put([COMPACT_ID, REPLY << 5 | COMPACT_VERSION]);
+    pen.varint(u64::from(sequence as u32));
+    pen.compact_text(name);
     // Field 0, a map; an empty one does not say of what.
-    out.extend([11, 0]);
-    varint(out, series.len() as u64);
+    pen.put([11, 0]);
+    pen.varint(series.len() as u64);
     if !series.is_empty() {
         // Of strings to lists.
-        out.push(8 << 4 | 9);
+        pen.put([8 << 4 | 9]);
     }
     for one in series {
-        compact_bytes(out, &one.name);
+        pen.compact_text(&one.name);
         // Of structs.
         match one.points.len() {
-            few @ 0..=14 => out.push((few as u8) << 4 | 12),
+            few @ 0..=14 => pen.put([(few as u8) << 4 | 12]),
             many => {
-                out.push(0xf0 | 12);
-                varint(out, many as u64);
+                pen.put([0xf0 | 12]);
+                pen.varint(many as u64);
             }
         }
         for point in &one.points {
-            // Field 1, an i64.
-            out.push(1 << 4 | 6);
-            varint(out, (point.time << 1 ^ point.time >> 63) as u64);
-            if let Some(value) = point.value {
-                // Field 2, a double.
-                let mut block = [1 << 4 | 7; 9];
-                block[1..].copy_from_slice(&value.to_le_bytes());
-                out.extend_from_slice(&block);
-            }
-            out.push(0);
+            compact_point(pen, point);
         }
     }
-    out.push(0);
+    pen.put([0]);
+}
+
+fn compact_point(pen: &mut Pen<'_>, point: &Datapoint) {
+    // Field 1, an i64.
+    pen.put([1 << 4 | 6]);
+    pen.varint((point.time << 1 ^ point.time >> 63) as u64);
+    if let Some(value) = point.value {
+        // Field 2, a double.
+        pen.put([1 << 4 | 7]);
+        pen.put(value.to_le_bytes());
+    }
+    pen.put([0]);
 }

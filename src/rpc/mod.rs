@@ -16,6 +16,7 @@ mod decode;
 mod detect;
 mod door;
 mod encode;
+mod fields;
 mod journal;
 mod limits;
 mod listener;

@@ -4,6 +4,7 @@
 
 mod generations;
 mod host_set;
+mod shipped;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -16,6 +17,7 @@ use crate::sqlite::{self, Database};
 pub use generations::{
     Applied, Generation, GenerationState, Judgement, LiveSet, NewGeneration, Recorded, Snapshot,
 };
+pub use shipped::{Shipped, ShippedFile};
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]

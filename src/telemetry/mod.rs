@@ -1,4 +1,4 @@
-//! Where the log goes and what it looks like.
+//! Where the log goes and what it looks like, and how a fault is told.
 
 use std::io::IsTerminal;
 
@@ -69,4 +69,16 @@ pub fn init(config: &Config) -> Result<(), Error> {
         .with(layer.with_filter(config.filter()?))
         .try_init()
         .map_err(|_| Error::Twice)
+}
+
+/// A fault with its causes, in one sentence.
+pub fn sentence(fault: &dyn std::error::Error) -> String {
+    let mut told = fault.to_string();
+    let mut cause = fault.source();
+    while let Some(inner) = cause {
+        told.push_str(": ");
+        told.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    told
 }

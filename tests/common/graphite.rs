@@ -174,6 +174,12 @@ impl Graphite {
         assert!(self.wait_until_up(), "Carbon did not come back");
     }
 
+    pub fn start_carbon_if_down(&mut self) {
+        if self.carbon.try_wait().unwrap().is_some() {
+            self.start_carbon();
+        }
+    }
+
     pub fn carbon(&self) -> &Child {
         &self.carbon
     }

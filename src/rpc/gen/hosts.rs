@@ -1138,6 +1138,353 @@ impl Default for MetricsQuestion {
 }
 
 //
+// SinkStatus
+//
+
+/// How one Carbon is served; counters since the appliance started.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SinkStatus {
+  pub address: Option<String>,
+  pub lines: Option<i64>,
+  /// Lines that were passed over.
+  pub bad_lines: Option<i64>,
+  pub samples: Option<i64>,
+  /// Of the samples: sent again after a lost connection.
+  pub resent: Option<i64>,
+  /// Batches that did not get through at the first attempt.
+  pub failures: Option<i64>,
+  pub last_receipt_time: Option<i64>,
+  /// Why nothing goes through now; absent when all is well.
+  pub trouble: Option<String>,
+}
+
+impl SinkStatus {
+  pub fn new<F1, F2, F3, F4, F5, F6, F7, F8>(address: F1, lines: F2, bad_lines: F3, samples: F4, resent: F5, failures: F6, last_receipt_time: F7, trouble: F8) -> SinkStatus where F1: Into<Option<String>>, F2: Into<Option<i64>>, F3: Into<Option<i64>>, F4: Into<Option<i64>>, F5: Into<Option<i64>>, F6: Into<Option<i64>>, F7: Into<Option<i64>>, F8: Into<Option<String>> {
+    SinkStatus {
+      address: address.into(),
+      lines: lines.into(),
+      bad_lines: bad_lines.into(),
+      samples: samples.into(),
+      resent: resent.into(),
+      failures: failures.into(),
+      last_receipt_time: last_receipt_time.into(),
+      trouble: trouble.into(),
+    }
+  }
+}
+
+impl TSerializable for SinkStatus {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<SinkStatus> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<i64> = None;
+    let mut f_3: Option<i64> = None;
+    let mut f_4: Option<i64> = None;
+    let mut f_5: Option<i64> = None;
+    let mut f_6: Option<i64> = None;
+    let mut f_7: Option<i64> = None;
+    let mut f_8: Option<String> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_i64()?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = i_prot.read_i64()?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let val = i_prot.read_i64()?;
+          f_4 = Some(val);
+        },
+        5 => {
+          let val = i_prot.read_i64()?;
+          f_5 = Some(val);
+        },
+        6 => {
+          let val = i_prot.read_i64()?;
+          f_6 = Some(val);
+        },
+        7 => {
+          let val = i_prot.read_i64()?;
+          f_7 = Some(val);
+        },
+        8 => {
+          let val = i_prot.read_string()?;
+          f_8 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = SinkStatus {
+      address: f_1,
+      lines: f_2,
+      bad_lines: f_3,
+      samples: f_4,
+      resent: f_5,
+      failures: f_6,
+      last_receipt_time: f_7,
+      trouble: f_8,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("SinkStatus");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.address {
+      o_prot.write_field_begin(&TFieldIdentifier::new("address", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.lines {
+      o_prot.write_field_begin(&TFieldIdentifier::new("lines", TType::I64, 2))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.bad_lines {
+      o_prot.write_field_begin(&TFieldIdentifier::new("bad_lines", TType::I64, 3))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.samples {
+      o_prot.write_field_begin(&TFieldIdentifier::new("samples", TType::I64, 4))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.resent {
+      o_prot.write_field_begin(&TFieldIdentifier::new("resent", TType::I64, 5))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.failures {
+      o_prot.write_field_begin(&TFieldIdentifier::new("failures", TType::I64, 6))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.last_receipt_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("last_receipt_time", TType::I64, 7))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.trouble {
+      o_prot.write_field_begin(&TFieldIdentifier::new("trouble", TType::String, 8))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for SinkStatus {
+  fn default() -> Self {
+    SinkStatus{
+      address: Some("".to_owned()),
+      lines: Some(0),
+      bad_lines: Some(0),
+      samples: Some(0),
+      resent: Some(0),
+      failures: Some(0),
+      last_receipt_time: Some(0),
+      trouble: Some("".to_owned()),
+    }
+  }
+}
+
+//
+// PerfdataStatus
+//
+
+/// Nagios's performance data on its way to Carbon.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct PerfdataStatus {
+  /// False: [perfdata] spool is empty.
+  pub enabled: Option<bool>,
+  /// Files in the spool, those that are kept for a replay too.
+  pub files: Option<i64>,
+  /// What they take of the disk.
+  pub bytes: Option<i64>,
+  /// When Nagios let go of the oldest file that a Carbon still needs.
+  pub oldest_time: Option<i64>,
+  /// Went before every Carbon had them, because more than max_spool waited.
+  pub lost_files: Option<i64>,
+  pub lost_bytes: Option<i64>,
+  pub trouble: Option<String>,
+  pub sinks: Option<Vec<SinkStatus>>,
+}
+
+impl PerfdataStatus {
+  pub fn new<F1, F2, F3, F4, F5, F6, F7, F8>(enabled: F1, files: F2, bytes: F3, oldest_time: F4, lost_files: F5, lost_bytes: F6, trouble: F7, sinks: F8) -> PerfdataStatus where F1: Into<Option<bool>>, F2: Into<Option<i64>>, F3: Into<Option<i64>>, F4: Into<Option<i64>>, F5: Into<Option<i64>>, F6: Into<Option<i64>>, F7: Into<Option<String>>, F8: Into<Option<Vec<SinkStatus>>> {
+    PerfdataStatus {
+      enabled: enabled.into(),
+      files: files.into(),
+      bytes: bytes.into(),
+      oldest_time: oldest_time.into(),
+      lost_files: lost_files.into(),
+      lost_bytes: lost_bytes.into(),
+      trouble: trouble.into(),
+      sinks: sinks.into(),
+    }
+  }
+}
+
+impl TSerializable for PerfdataStatus {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<PerfdataStatus> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<bool> = None;
+    let mut f_2: Option<i64> = None;
+    let mut f_3: Option<i64> = None;
+    let mut f_4: Option<i64> = None;
+    let mut f_5: Option<i64> = None;
+    let mut f_6: Option<i64> = None;
+    let mut f_7: Option<String> = None;
+    let mut f_8: Option<Vec<SinkStatus>> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_bool()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_i64()?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = i_prot.read_i64()?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let val = i_prot.read_i64()?;
+          f_4 = Some(val);
+        },
+        5 => {
+          let val = i_prot.read_i64()?;
+          f_5 = Some(val);
+        },
+        6 => {
+          let val = i_prot.read_i64()?;
+          f_6 = Some(val);
+        },
+        7 => {
+          let val = i_prot.read_string()?;
+          f_7 = Some(val);
+        },
+        8 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<SinkStatus> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_4 = SinkStatus::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_4);
+          }
+          i_prot.read_list_end()?;
+          f_8 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = PerfdataStatus {
+      enabled: f_1,
+      files: f_2,
+      bytes: f_3,
+      oldest_time: f_4,
+      lost_files: f_5,
+      lost_bytes: f_6,
+      trouble: f_7,
+      sinks: f_8,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("PerfdataStatus");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(fld_var) = self.enabled {
+      o_prot.write_field_begin(&TFieldIdentifier::new("enabled", TType::Bool, 1))?;
+      o_prot.write_bool(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.files {
+      o_prot.write_field_begin(&TFieldIdentifier::new("files", TType::I64, 2))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.bytes {
+      o_prot.write_field_begin(&TFieldIdentifier::new("bytes", TType::I64, 3))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.oldest_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("oldest_time", TType::I64, 4))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.lost_files {
+      o_prot.write_field_begin(&TFieldIdentifier::new("lost_files", TType::I64, 5))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.lost_bytes {
+      o_prot.write_field_begin(&TFieldIdentifier::new("lost_bytes", TType::I64, 6))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.trouble {
+      o_prot.write_field_begin(&TFieldIdentifier::new("trouble", TType::String, 7))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.sinks {
+      o_prot.write_field_begin(&TFieldIdentifier::new("sinks", TType::List, 8))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, fld_var.len() as i32))?;
+      for e in fld_var {
+        e.write_to_out_protocol(o_prot)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for PerfdataStatus {
+  fn default() -> Self {
+    PerfdataStatus{
+      enabled: Some(false),
+      files: Some(0),
+      bytes: Some(0),
+      oldest_time: Some(0),
+      lost_files: Some(0),
+      lost_bytes: Some(0),
+      trouble: Some("".to_owned()),
+      sinks: Some(Vec::new()),
+    }
+  }
+}
+
+//
 // InvalidHosts
 //
 
@@ -1178,8 +1525,8 @@ impl TSerializable for InvalidHosts {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_4 = i_prot.read_string()?;
-            val.push(list_elem_4);
+            let list_elem_5 = i_prot.read_string()?;
+            val.push(list_elem_5);
           }
           i_prot.read_list_end()?;
           f_2 = Some(val);
@@ -1604,6 +1951,7 @@ pub trait THostsSyncClient {
   fn diff_hosts(&mut self, hosts: Vec<Host>) -> thrift::Result<HostsDiff>;
   fn get_hosts(&mut self) -> thrift::Result<HostsView>;
   fn get_status(&mut self) -> thrift::Result<HostsStatus>;
+  fn get_perfdata_status(&mut self) -> thrift::Result<PerfdataStatus>;
   /// Newest first; limit 0 means all that are kept.
   fn get_history(&mut self, limit: i32) -> thrift::Result<Vec<Generation>>;
   /// Replaces the RPC's set by that of an earlier generation of the RPC.
@@ -1797,6 +2145,33 @@ impl <C: TThriftClient + THostsSyncClientMarker> THostsSyncClient for C {
       result.ok_or()
     }
   }
+  fn get_perfdata_status(&mut self) -> thrift::Result<PerfdataStatus> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("get_perfdata_status", TMessageType::Call, self.sequence_number());
+        let call_args = HostsGetPerfdataStatusArgs {  };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("get_perfdata_status", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = HostsGetPerfdataStatusResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
   fn get_history(&mut self, limit: i32) -> thrift::Result<Vec<Generation>> {
     (
       {
@@ -1894,6 +2269,7 @@ pub trait HostsSyncHandler {
   fn handle_diff_hosts(&self, hosts: Vec<Host>) -> thrift::Result<HostsDiff>;
   fn handle_get_hosts(&self) -> thrift::Result<HostsView>;
   fn handle_get_status(&self) -> thrift::Result<HostsStatus>;
+  fn handle_get_perfdata_status(&self) -> thrift::Result<PerfdataStatus>;
   /// Newest first; limit 0 means all that are kept.
   fn handle_get_history(&self, limit: i32) -> thrift::Result<Vec<Generation>>;
   /// Replaces the RPC's set by that of an earlier generation of the RPC.
@@ -1928,6 +2304,9 @@ impl <H: HostsSyncHandler> HostsSyncProcessor<H> {
   }
   fn process_get_status(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     THostsProcessFunctions::process_get_status(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
+  fn process_get_perfdata_status(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    THostsProcessFunctions::process_get_perfdata_status(&self.handler, incoming_sequence_number, i_prot, o_prot)
   }
   fn process_get_history(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     THostsProcessFunctions::process_get_history(&self.handler, incoming_sequence_number, i_prot, o_prot)
@@ -2289,6 +2668,66 @@ impl THostsProcessFunctions {
       },
     }
   }
+  pub fn process_get_perfdata_status<H: HostsSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let _ = HostsGetPerfdataStatusArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_get_perfdata_status() {
+      Ok(handler_return) => {
+        let message_ident = TMessageIdentifier::new("get_perfdata_status", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = HostsGetPerfdataStatusResult { result_value: Some(handler_return), unavailable: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<Unavailable>().is_some() {
+              let err = usr_err.downcast::<Unavailable>().expect("downcast already checked");
+              let ret_err = HostsGetPerfdataStatusResult{ result_value: None, unavailable: Some(*err) };
+              let message_ident = TMessageIdentifier::new("get_perfdata_status", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("get_perfdata_status", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("get_perfdata_status", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("get_perfdata_status", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
   pub fn process_get_history<H: HostsSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     let args = HostsGetHistoryArgs::read_from_in_protocol(i_prot)?;
     match handler.handle_get_history(args.limit) {
@@ -2533,6 +2972,9 @@ impl <H: HostsSyncHandler> TProcessor for HostsSyncProcessor<H> {
       "get_status" => {
         self.process_get_status(message_ident.sequence_number, i_prot, o_prot)
       },
+      "get_perfdata_status" => {
+        self.process_get_perfdata_status(message_ident.sequence_number, i_prot, o_prot)
+      },
       "get_history" => {
         self.process_get_history(message_ident.sequence_number, i_prot, o_prot)
       },
@@ -2581,8 +3023,8 @@ impl HostsSetHostsArgs {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Host> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_5 = Host::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_5);
+            let list_elem_6 = Host::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_6);
           }
           i_prot.read_list_end()?;
           f_1 = Some(val);
@@ -2751,15 +3193,15 @@ impl HostsGetMetricsResult {
           let map_ident = i_prot.read_map_begin()?;
           let mut val: BTreeMap<String, Vec<Datapoint>> = BTreeMap::new();
           for _ in 0..map_ident.size {
-            let map_key_6 = i_prot.read_string()?;
+            let map_key_7 = i_prot.read_string()?;
             let list_ident = i_prot.read_list_begin()?;
-            let mut map_val_7: Vec<Datapoint> = Vec::with_capacity(list_ident.size as usize);
+            let mut map_val_8: Vec<Datapoint> = Vec::with_capacity(list_ident.size as usize);
             for _ in 0..list_ident.size {
-              let list_elem_8 = Datapoint::read_from_in_protocol(i_prot)?;
-              map_val_7.push(list_elem_8);
+              let list_elem_9 = Datapoint::read_from_in_protocol(i_prot)?;
+              map_val_8.push(list_elem_9);
             }
             i_prot.read_list_end()?;
-            val.insert(map_key_6, map_val_7);
+            val.insert(map_key_7, map_val_8);
           }
           i_prot.read_map_end()?;
           f_0 = Some(val);
@@ -2824,8 +3266,8 @@ impl HostsReplaceHostsArgs {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Host> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_9 = Host::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_9);
+            let list_elem_10 = Host::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_10);
           }
           i_prot.read_list_end()?;
           f_1 = Some(val);
@@ -3010,8 +3452,8 @@ impl HostsDiffHostsArgs {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Host> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_10 = Host::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_10);
+            let list_elem_11 = Host::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_11);
           }
           i_prot.read_list_end()?;
           f_1 = Some(val);
@@ -3362,6 +3804,119 @@ impl HostsGetStatusResult {
 }
 
 //
+// HostsGetPerfdataStatusArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct HostsGetPerfdataStatusArgs {
+}
+
+impl HostsGetPerfdataStatusArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<HostsGetPerfdataStatusArgs> {
+    i_prot.read_struct_begin()?;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = HostsGetPerfdataStatusArgs {};
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("get_perfdata_status_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// HostsGetPerfdataStatusResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct HostsGetPerfdataStatusResult {
+  result_value: Option<PerfdataStatus>,
+  unavailable: Option<Unavailable>,
+}
+
+impl HostsGetPerfdataStatusResult {
+  fn ok_or(self) -> thrift::Result<PerfdataStatus> {
+    if self.unavailable.is_some() {
+      Err(thrift::Error::User(Box::new(self.unavailable.unwrap())))
+    } else if self.result_value.is_some() {
+      Ok(self.result_value.unwrap())
+    } else {
+      Err(
+        thrift::Error::Application(
+          ApplicationError::new(
+            ApplicationErrorKind::MissingResult,
+            "no result received for HostsGetPerfdataStatus"
+          )
+        )
+      )
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<HostsGetPerfdataStatusResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_0: Option<PerfdataStatus> = None;
+    let mut f_1: Option<Unavailable> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        0 => {
+          let val = PerfdataStatus::read_from_in_protocol(i_prot)?;
+          f_0 = Some(val);
+        },
+        1 => {
+          let val = Unavailable::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = HostsGetPerfdataStatusResult {
+      result_value: f_0,
+      unavailable: f_1,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("HostsGetPerfdataStatusResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.result_value {
+      o_prot.write_field_begin(&TFieldIdentifier::new("result_value", TType::Struct, 0))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.unavailable {
+      o_prot.write_field_begin(&TFieldIdentifier::new("unavailable", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
 // HostsGetHistoryArgs
 //
 
@@ -3451,8 +4006,8 @@ impl HostsGetHistoryResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Generation> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_11 = Generation::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_11);
+            let list_elem_12 = Generation::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_12);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -3782,15 +4337,15 @@ impl HostsQueryMetricsResult {
           let map_ident = i_prot.read_map_begin()?;
           let mut val: BTreeMap<String, Vec<Datapoint>> = BTreeMap::new();
           for _ in 0..map_ident.size {
-            let map_key_12 = i_prot.read_string()?;
+            let map_key_13 = i_prot.read_string()?;
             let list_ident = i_prot.read_list_begin()?;
-            let mut map_val_13: Vec<Datapoint> = Vec::with_capacity(list_ident.size as usize);
+            let mut map_val_14: Vec<Datapoint> = Vec::with_capacity(list_ident.size as usize);
             for _ in 0..list_ident.size {
-              let list_elem_14 = Datapoint::read_from_in_protocol(i_prot)?;
-              map_val_13.push(list_elem_14);
+              let list_elem_15 = Datapoint::read_from_in_protocol(i_prot)?;
+              map_val_14.push(list_elem_15);
             }
             i_prot.read_list_end()?;
-            val.insert(map_key_12, map_val_13);
+            val.insert(map_key_13, map_val_14);
           }
           i_prot.read_map_end()?;
           f_0 = Some(val);
