@@ -13,6 +13,7 @@ pub struct Cli {
     #[arg(
         long,
         global = true,
+        help_heading = COMMON,
         value_name = "FILE",
         default_value = "/etc/weather-balloon/weather-balloon.toml"
     )]
@@ -20,16 +21,19 @@ pub struct Cli {
 
     /// Where the daemon listens: HOST:PORT or unix:PATH. By default the first
     /// address that the configuration names.
-    #[arg(long, global = true, value_name = "ADDR")]
+    #[arg(long, global = true, help_heading = COMMON, value_name = "ADDR")]
     pub address: Option<String>,
 
     /// How answers are printed.
-    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t = Output::Table)]
+    #[arg(long, global = true, help_heading = COMMON, value_name = "FORM", value_enum, default_value_t = Output::Table)]
     pub output: Output,
 
     #[command(subcommand)]
     pub command: Command,
 }
+
+/// Apart from a command's own options.
+const COMMON: &str = "Common options";
 
 const EXIT_CODES: &str = "Exit codes:
   0   done

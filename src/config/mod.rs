@@ -135,10 +135,6 @@ impl Config {
             ("[carbon]", self.carbon != new.carbon),
             ("[state]", self.state != new.state),
             ("[log]", self.log != new.log),
-            (
-                "[nagios] first_checks_per_second",
-                self.hosts.first_checks_per_second != new.hosts.first_checks_per_second,
-            ),
         ];
         fixed.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }

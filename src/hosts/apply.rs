@@ -191,7 +191,8 @@ impl Keeper {
         let mut ids: Vec<HostId> = self.watched.difference(&self.proved).cloned().collect();
         ids.sort_unstable();
         self.proved.clone_from(&self.watched);
-        let new = Newcomers { nagios: self.nagios.clone(), ids };
+        let per_second = self.config.first_checks_per_second;
+        let new = Newcomers { nagios: self.nagios.clone(), ids, per_second };
         if !new.ids.is_empty() && self.newcomers.try_send(new).is_err() {
             tracing::debug!("first checks of new hosts are left to Nagios's own schedule");
         }

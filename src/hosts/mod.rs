@@ -150,7 +150,7 @@ impl Hosts {
     ) -> Result<(Self, Keeper, Restarter, FirstChecks), crate::state::Error> {
         let (commands, waiting) = mpsc::channel(MAX_WAITING_COMMANDS);
         let (restarter, progress, link) = restarter::Restarter::new(&config, nagios.clone());
-        let (first_checks, newcomers) = FirstChecks::new(&config);
+        let (first_checks, newcomers) = FirstChecks::new();
         let (keeper, published, nodes) =
             Keeper::load(config, nagios, Arc::clone(&state), waiting, link, newcomers).await?;
         let hosts = Self { commands, published, progress, nodes, state: Some(state) };

@@ -97,9 +97,9 @@ fn given_hosts(from: &mut dyn TInputProtocol) -> thrift::Result<Vec<GivenHost>> 
         let mut host = GivenHost::default();
         each_field(from, &mut |id, kind, from| {
             match id {
-                1 => host.id = string("id", kind, from)?,
-                2 => host.display_name = string("display_name", kind, from)?,
-                3 => host.address = string("address", kind, from)?,
+                1 => host.id = tenants_text("id", kind, from)?,
+                2 => host.display_name = tenants_text("display_name", kind, from)?,
+                3 => host.address = tenants_text("address", kind, from)?,
                 _ => from.skip(kind)?,
             }
             Ok(())
@@ -108,6 +108,15 @@ fn given_hosts(from: &mut dyn TInputProtocol) -> thrift::Result<Vec<GivenHost>> 
         Ok(())
     })?;
     Ok(hosts)
+}
+
+/// Old clients pass on whatever bytes a tenant chose. What is no UTF-8 becomes
+/// U+FFFD: in a display name it is shown, in an id or address it is a fault
+/// that is named like any other.
+fn tenants_text(what: &str, kind: TType, from: &mut dyn TInputProtocol) -> thrift::Result<String> {
+    expect(what, TType::String, kind)?;
+    let text = String::from_utf8(from.read_bytes()?);
+    Ok(text.unwrap_or_else(|fault| String::from_utf8_lossy(fault.as_bytes()).into_owned()))
 }
 
 /// Callers of 2014 may leave the key out.

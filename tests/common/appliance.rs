@@ -37,8 +37,8 @@ pub struct Appliance {
 
 impl Appliance {
     /// Written for this Nagios, not started. `more` is added to its file and
-    /// may hold any section but [rpc], [state] and [log]; `nagios_keys` are
-    /// added to [nagios].
+    /// may hold any section but [rpc], [state] and [log]; without a [perfdata]
+    /// in it that part is off. `nagios_keys` are added to [nagios].
     pub fn new(nagios: &Nagios, nagios_keys: &str, more: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("wba-").tempdir_in("/tmp").unwrap();
         let account = Account::of_nagios();
@@ -52,6 +52,11 @@ impl Appliance {
     }
 
     pub fn configure(&self, nagios: &Nagios, nagios_keys: &str, more: &str) {
+        let more = if more.contains("[perfdata]") {
+            more.to_owned()
+        } else {
+            format!("{more}\n[perfdata]\nspool = \"\"")
+        };
         let text = format!(
             "[rpc]\nlisten = [\"{}\", \"unix:{}\"]\n[state]\ndirectory = \"{}\"\n[log]\nformat = \"text\"\n\
              level = \"info,weather_balloon=debug\"\n\
@@ -174,6 +179,14 @@ impl Appliance {
             let status = client.get_status().unwrap();
             status.in_step.unwrap().then_some(status)
         })
+    }
+
+    /// The same for a start that has so many hosts to take up first.
+    pub fn wait_in_step_with(&self, watched: i32) -> HostsStatus {
+        wait_until("a set to be taken up", || {
+            (self.status().watched_count == Some(watched)).then_some(())
+        });
+        self.wait_in_step()
     }
 
     /// A client generated from the files of 2014 knows no other methods.
