@@ -30,7 +30,7 @@ EOT
 
 write_nagios() {
   local n=$D/nagios
-  mkdir -p "$n"/{objects,templates,hosts,spool/checkresults,spool/perfdata,rw,archives}
+  mkdir -p "$n"/{objects,templates,hosts,checkresults,perfdata,rw,archives}
   chmod 2710 "$n/rw"
   printf '$USER1$=%s\n' "$plugins" > "$n/resource.cfg"
   cat > "$n/nagios.cfg" <<EOT
@@ -51,7 +51,7 @@ query_socket=$n/rw/nagios.qh
 lock_file=$n/nagios.lock
 temp_file=$n/nagios.tmp
 temp_path=$n
-check_result_path=$n/spool/checkresults
+check_result_path=$n/checkresults
 event_broker_options=-1
 log_rotation_method=n
 log_archive_path=$n/archives
@@ -63,7 +63,6 @@ max_service_check_spread=1
 max_host_check_spread=1
 check_for_updates=0
 enable_notifications=0
-process_performance_data=0
 date_format=iso8601
 illegal_object_name_chars=\`~!\$%^&*|'"<>?,()=
 illegal_macro_output_chars=\`~\$&|'"<>
@@ -107,12 +106,14 @@ define contactgroup {
     members           nagiosadmin
 }
 EOT
-  # The shipped templates. Only where they reach out of Nagios they are bent to
-  # this place: all fifty hosts are served by the one NRPE, and the sentinel
-  # runs the binary that was just built.
-  local template
+  # The shipped settings and templates. Only where they reach out of Nagios they
+  # are bent to this place: performance data goes through the demo's own spool,
+  # all fifty hosts are served by the one NRPE, and the sentinel runs the binary
+  # that was just built.
+  local template spool='s|/var/spool/weather-balloon/perfdata|'$n/perfdata'|g'
+  sed -e "$spool" nagios-templates/nagios.cfg.snippet >> "$n/nagios.cfg"
   for template in nagios-templates/*.cfg; do
-    sed -e "/check_nrpe /s|-H '*\\\$HOSTADDRESS\\\$'*|-H 127.0.0.1 -p $nrpe_port|" \
+    sed -e "$spool" -e "/check_nrpe /s|-H '*\\\$HOSTADDRESS\\\$'*|-H 127.0.0.1 -p $nrpe_port|" \
       -e "s|/usr/bin/weather-balloon|$D/weather-balloon --config $D/weather-balloon.toml|" \
       "$template" > "$n/templates/${template##*/}"
   done
@@ -133,7 +134,6 @@ ENABLE_LOGROTATION = False
 USER =
 MAX_CACHE_SIZE = inf
 MAX_UPDATES_PER_SECOND = 5000
-MAX_CREATES_PER_MINUTE = inf
 LINE_RECEIVER_INTERFACE = 127.0.0.1
 LINE_RECEIVER_PORT = $line_port
 ENABLE_UDP_LISTENER = False
@@ -150,10 +150,8 @@ CACHE_WRITE_STRATEGY = sorted
 CARBON_METRIC_INTERVAL = 0
 ENABLE_TAGS = False
 EOT
-  cat > "$c/conf/storage-schemas.conf" <<'EOT'
-[nagios]
-pattern = ^nagios\.
-retentions = 10m:90d
+  cat packaging/carbon/carbon.conf.snippet >> "$c/conf/carbon.conf"
+  cat packaging/carbon/storage-schemas.conf - > "$c/conf/storage-schemas.conf" <<'EOT'
 
 [default]
 pattern = .*
@@ -189,6 +187,12 @@ listen = ["127.0.0.1:$rpc_port"]
 [nagios]
 config = "$D/nagios/nagios.cfg"
 hosts_file = "$D/nagios/hosts/hosts.cfg"
+
+[perfdata]
+spool = "$D/nagios/perfdata"
+
+[carbon]
+address = "127.0.0.1:$pickle_port"
 
 [graphite]
 url = "http://127.0.0.1:$web_port"

@@ -74,12 +74,13 @@ impl PartialOrd for SpoolFile {
 /// What waits in the spool.
 #[derive(Debug, Default)]
 pub struct Pending {
-    /// The oldest [`Spool::MAX_LISTED`], oldest first, none of them empty.
+    /// Oldest first, none of them empty: at most [`Spool::MAX_LISTED`] that
+    /// wait and as many that are kept.
     pub files: Vec<SpoolFile>,
-    /// Of all that wait, listed or not.
+    /// Of all, listed or not.
     pub count: u64,
     pub disk_bytes: u64,
-    /// Removed now because more than the limit waited.
+    /// Removed now because there was more than the limit.
     pub dropped: Vec<SpoolFile>,
     /// The first file that could not be removed. The rest is good all the same.
     pub fault: Option<Error>,
@@ -98,59 +99,32 @@ impl Spool {
         Self { dir: config.spool.clone(), max_bytes: config.max_spool.as_u64() }
     }
 
-    /// Lists what waits. Removes empty files, of which Nagios makes many, and
-    /// the oldest files where more waits than the limit allows. Blocking.
-    pub fn pending(&self) -> Result<Pending, Error> {
+    /// Lists what is there, and apart those that every reader `had`: however
+    /// many of them are kept, what still waits is listed. Removes empty files,
+    /// of which Nagios makes many, and the oldest files where there is more
+    /// than the limit allows. Blocking.
+    pub fn pending(&self, had: impl Fn(&SpoolFile) -> bool) -> Result<Pending, Error> {
         let mut pending = Pending::default();
-        let mut empty = Vec::new();
-        pending.files = self.oldest(Self::MAX_LISTED, |file| {
-            if file.size == 0 {
-                // The rest of them goes next time.
-                if empty.len() < Self::MAX_LISTED {
-                    empty.push(file.clone());
-                }
-                return false;
-            }
-            pending.count += 1;
-            pending.disk_bytes += file.disk_bytes;
-            true
-        })?;
-        for file in &empty {
-            note(&mut pending.fault, self.retire(file));
-        }
-        self.drop_oldest(&mut pending);
-        Ok(pending)
-    }
-
-    /// The oldest files behind a place in the order of age, which need not be
-    /// there any more: for a reader that is past all that [`pending`] lists.
-    /// Blocking.
-    ///
-    /// [`pending`]: Self::pending
-    pub fn files_after(&self, name: &str, id: FileId) -> Result<Vec<SpoolFile>, Error> {
-        let place = (rotation_time(name).unwrap_or(0), id.modified, name);
-        self.oldest(Self::MAX_LISTED, |file| file.size > 0 && file.age() > place)
-    }
-
-    /// At most `limit` of the files that pass, oldest first.
-    fn oldest(
-        &self,
-        limit: usize,
-        mut passes: impl FnMut(&SpoolFile) -> bool,
-    ) -> Result<Vec<SpoolFile>, Error> {
-        // The newest of the listed on top, to make room for an older one.
-        let mut oldest = BinaryHeap::new();
+        let [mut empty, mut waiting, mut kept] = [(); 3].map(|()| Oldest::of(Self::MAX_LISTED));
         let list = |source| Error::List { dir: self.dir.clone(), source };
         for entry in std::fs::read_dir(&self.dir).map_err(list)? {
             let Some(file) = self.candidate(&entry.map_err(list)?) else { continue };
-            if passes(&file) {
-                oldest.push(file);
-                if oldest.len() > limit {
-                    oldest.pop();
-                }
+            if file.size == 0 {
+                // The rest of them goes next time.
+                empty.push(file);
+                continue;
             }
+            pending.count += 1;
+            pending.disk_bytes += file.disk_bytes;
+            if had(&file) { kept.push(file) } else { waiting.push(file) }
         }
-        Ok(oldest.into_sorted_vec())
+        for file in empty.files {
+            note(&mut pending.fault, self.retire(&file));
+        }
+        pending.files = waiting.files.into_iter().chain(kept.files).collect();
+        pending.files.sort();
+        self.drop_oldest(&mut pending);
+        Ok(pending)
     }
 
     fn candidate(&self, entry: &std::fs::DirEntry) -> Option<SpoolFile> {
@@ -222,6 +196,26 @@ impl Spool {
                 Err(Error::Remove { path, source })
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// The oldest of the files that were pushed, at most so many.
+struct Oldest {
+    limit: usize,
+    /// The newest on top, to make room for an older one.
+    files: BinaryHeap<SpoolFile>,
+}
+
+impl Oldest {
+    fn of(limit: usize) -> Self {
+        Self { limit, files: BinaryHeap::new() }
+    }
+
+    fn push(&mut self, file: SpoolFile) {
+        self.files.push(file);
+        if self.files.len() > self.limit {
+            self.files.pop();
         }
     }
 }

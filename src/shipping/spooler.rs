@@ -47,8 +47,9 @@ impl Spooler {
     }
 
     async fn list(&self) -> Result<Pending, Error> {
-        let spool = self.spool.clone();
-        tokio::task::spawn_blocking(move || spool.pending())
+        let (spool, sinks) = (self.spool.clone(), self.sinks.clone());
+        let had = move |file: &SpoolFile| sinks.iter().all(|sink| sink.progress().has(file));
+        tokio::task::spawn_blocking(move || spool.pending(had))
             .await
             .unwrap_or_else(|_| Ok(Pending::default()))
     }
@@ -68,6 +69,10 @@ impl Spooler {
                 "the perfdata spool is full: the oldest files went before every sink had them"
             );
         }
+        // Beyond what is listed at once nothing is known of files.
+        if pending.files.len() as u64 == pending.count {
+            self.forget(&pending.files).await;
+        }
         let now = SystemTime::now();
         let (done, waiting): (Vec<_>, Vec<_>) = pending.files.into_iter().partition(|file| {
             self.sinks.iter().all(|sink| sink.progress().lets_go(file, sink.replay_window, now))
@@ -76,7 +81,6 @@ impl Spooler {
         let oldest =
             waiting.iter().find(|file| !self.sinks.iter().all(|sink| sink.progress().has(file)));
         let oldest = oldest.map(|file| SystemTime::UNIX_EPOCH + Duration::from_secs(file.rotated));
-        self.forget(&waiting).await;
         self.status.send_modify(|status| {
             status.files = pending.count;
             status.bytes = pending.disk_bytes;
@@ -99,14 +103,11 @@ impl Spooler {
     /// Receipts of files that are gone are forgotten, memory and disk.
     async fn forget(&self, there: &[SpoolFile]) {
         let mut gone: Vec<ShippedFile> = Vec::new();
-        // Beyond what is listed at once nothing is known of files.
-        if there.len() < Spool::MAX_LISTED {
-            for sink in &self.sinks {
-                let mut progress = sink.progress();
-                let missing = progress.missing(there);
-                missing.iter().for_each(|file| progress.forget(file));
-                gone.extend(missing);
-            }
+        for sink in &self.sinks {
+            let mut progress = sink.progress();
+            let missing = progress.missing(there);
+            missing.iter().for_each(|file| progress.forget(file));
+            gone.extend(missing);
         }
         if gone.is_empty() {
             return;

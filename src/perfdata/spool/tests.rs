@@ -37,8 +37,12 @@ impl Rig {
         crate::disk::replace(&self.path(name), bytes, 0o644).unwrap();
     }
 
+    fn pending(&self) -> Pending {
+        self.spool.pending(|_| false).unwrap()
+    }
+
     fn names(&self) -> Vec<String> {
-        self.spool.pending().unwrap().files.into_iter().map(|file| file.name).collect()
+        self.pending().files.into_iter().map(|file| file.name).collect()
     }
 }
 
@@ -110,7 +114,7 @@ fn above_the_limit_the_oldest_whole_files_go() {
     for number in 10..30 {
         rig.put(&format!("service-perfdata.{number}"), &vec![b'x'; 100 * 1024]);
     }
-    let pending = rig.spool.pending().unwrap();
+    let pending = rig.pending();
     assert!(pending.disk_bytes <= 1024 * 1024);
     let dropped = pending.dropped.len() as u64;
     assert_eq!(dropped + pending.count, 20);
@@ -118,33 +122,43 @@ fn above_the_limit_the_oldest_whole_files_go() {
     assert!(dropped >= 10 && pending.fault.is_none());
     assert_eq!(pending.files.last().unwrap().name, "service-perfdata.29");
     assert_eq!(pending.files[0].rotated, 10 + dropped);
-    assert_eq!(rig.spool.pending().unwrap().dropped.len(), 0);
+    assert_eq!(rig.pending().dropped.len(), 0);
 }
 
 #[test]
 fn small_files_count_with_what_they_take_of_the_disk() {
     let rig = Rig::new();
     rig.put("service-perfdata.1", b"x\n");
-    let pending = rig.spool.pending().unwrap();
+    let pending = rig.pending();
     let blocks = std::fs::metadata(rig.path("service-perfdata.1")).unwrap().blocks();
     assert_eq!(pending.disk_bytes, (blocks * 512).max(2));
 }
 
 #[test]
-fn listing_is_bounded_and_goes_on_behind_a_place() {
+fn listing_is_bounded_to_the_oldest() {
     let rig = Rig::new();
     for number in (100..160).rev() {
         rig.put(&format!("service-perfdata.{number}"), b"x\n");
     }
-    rig.put("service-perfdata.170", b"");
-    let times = |files: Vec<SpoolFile>| files.iter().map(|f| f.rotated).collect::<Vec<_>>();
-    assert_eq!(times(rig.spool.oldest(10, |_| true).unwrap()), Vec::from_iter(100..110));
-    let files = rig.spool.pending().unwrap().files;
-    let place = &files[49];
-    rig.spool.retire(place).unwrap();
-    let behind = rig.spool.files_after(&place.name, place.id).unwrap();
-    assert_eq!(times(behind), Vec::from_iter(150..160));
-    assert!(rig.spool.files_after(&files[59].name, files[59].id).unwrap().is_empty());
+    let mut oldest = Oldest::of(10);
+    rig.pending().files.into_iter().rev().for_each(|file| oldest.push(file));
+    let times = oldest.files.into_sorted_vec().iter().map(|file| file.rotated).collect::<Vec<_>>();
+    assert_eq!(times, Vec::from_iter(100..110));
+}
+
+#[test]
+fn kept_files_do_not_hide_what_waits() {
+    let rig = Rig::new();
+    let kept = Spool::MAX_LISTED as u64 + 5;
+    for number in 0..kept + 3 {
+        let path = rig.path(&format!("service-perfdata.{number}"));
+        io::Write::write_all(&mut std::fs::File::create(path).unwrap(), b"x\n").unwrap();
+    }
+    let pending = rig.spool.pending(|file| file.rotated < kept).unwrap();
+    let waiting = pending.files.iter().filter(|file| file.rotated >= kept).count();
+    assert_eq!((waiting, pending.count), (3, kept + 3));
+    assert_eq!(pending.files.len(), Spool::MAX_LISTED + 3);
+    assert!(pending.files.is_sorted());
 }
 
 #[test]
@@ -170,7 +184,7 @@ fn two_rotations_in_one_second_lose_nothing() {
 fn files_are_read_in_whole_lines() {
     let rig = Rig::new();
     rig.put("service-perfdata.1", b"one\ntwo\nthr");
-    let file = rig.spool.pending().unwrap().files.remove(0);
+    let file = rig.pending().files.remove(0);
     let mut reader = rig.spool.reader(&file, 4).unwrap();
     let chunk = reader.next_chunk().unwrap().unwrap();
     assert_eq!(chunk.lines().collect::<Vec<_>>(), [b"two"]);
@@ -181,11 +195,11 @@ fn files_are_read_in_whole_lines() {
 fn another_file_of_the_same_name_is_not_taken_for_it() {
     let rig = Rig::new();
     rig.put("service-perfdata.1", b"old\n");
-    let old = rig.spool.pending().unwrap().files.remove(0);
+    let old = rig.pending().files.remove(0);
     rig.put("service-perfdata.1", b"new\n");
     assert!(matches!(rig.spool.reader(&old, 0), Err(Error::Changed { .. })));
     rig.spool.retire(&old).unwrap();
-    let new = rig.spool.pending().unwrap().files.remove(0);
+    let new = rig.pending().files.remove(0);
     rig.spool.retire(&new).unwrap();
     rig.spool.retire(&new).unwrap();
     assert!(rig.names().is_empty());
@@ -195,7 +209,7 @@ fn another_file_of_the_same_name_is_not_taken_for_it() {
 #[test]
 fn a_missing_spool_is_named() {
     let config = Config { spool: "/nonexistent/perfdata".into(), ..Config::default() };
-    let fault = Spool::new(&config).pending().unwrap_err();
+    let fault = Spool::new(&config).pending(|_| false).unwrap_err();
     assert!(fault.to_string().contains("/nonexistent/perfdata"), "{fault}");
 }
 
