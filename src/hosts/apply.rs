@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use crate::model::{HostId, Source};
-use crate::nagios::VerifyError;
+use crate::nagios::{HostsFile, VerifyError};
 use crate::state::{Applied, Generation, GenerationState, Judgement, LiveSet};
 
 use super::first_checks::Newcomers;
@@ -86,36 +86,8 @@ impl Keeper {
         let newest = pending_numbers.clone().chain(live_numbers).max().unwrap_or_default();
         let watched = union.iter().filter(|one| one.watched).map(|one| &one.host);
         let file = self.nagios.render(newest, watched);
-        let digest = file.digest.to_string();
-
-        let on_disk = self
-            .nagios
-            .live()
-            .await
-            .map_err(|fault| ReplaceError::Unavailable(sentence(&fault)))?;
-        let known = self.applied.as_ref().filter(|applied| applied.file_digest == digest);
-        let in_place = on_disk.is_some_and(|live| live.digest == file.digest);
-        let applied = match (in_place, known) {
-            (true, Some(known)) => Applied { generation: newest, ..known.clone() },
-            // In place, but nobody noted since when.
-            (true, None) => fresh(digest, newest, SystemTime::now()),
-            (false, _) => {
-                if self.fatal.as_ref() == Some(&digest) {
-                    if !pending.values().any(|one| one.generation.forced) {
-                        return Err(ReplaceError::Rejected(FATAL.to_owned()));
-                    }
-                    self.fatal = None;
-                }
-                let verified = self.nagios.verify(file).await.map_err(refusal)?;
-                let swapped = self
-                    .nagios
-                    .swap(verified)
-                    .await
-                    .map_err(|fault| ReplaceError::Unavailable(sentence(&fault)))?;
-                tracing::info!(generation = newest, hosts = union.len(), "the hosts file is live");
-                fresh(digest, newest, swapped)
-            }
-        };
+        let forced = pending.values().any(|one| one.generation.forced);
+        let applied = self.put_on_disk(file, newest, forced).await?;
         let numbers: Vec<i64> = pending_numbers.collect();
         let now = SystemTime::now();
         if !numbers.is_empty() || self.applied.as_ref() != Some(&applied) {
@@ -141,6 +113,37 @@ impl Keeper {
         self.order(self.target());
         self.publish();
         Ok(())
+    }
+
+    /// Proves the file and swaps it in, unless it is on disk already.
+    async fn put_on_disk(
+        &mut self,
+        file: HostsFile,
+        generation: i64,
+        forced: bool,
+    ) -> Result<Applied, ReplaceError> {
+        let unavailable = |fault| ReplaceError::Unavailable(sentence(&fault));
+        let (digest, count) = (file.digest.to_string(), file.count);
+        let on_disk = self.nagios.live().await.map_err(unavailable)?;
+        if on_disk.is_some_and(|live| live.digest == file.digest) {
+            let known = self.applied.as_ref().filter(|applied| applied.file_digest == digest);
+            return Ok(match known {
+                Some(known) => Applied { generation, ..known.clone() },
+                // In place, but nobody noted since when.
+                None => fresh(digest, generation, SystemTime::now()),
+            });
+        }
+        let is_fatal = self.fatal.as_ref() == Some(&digest);
+        if is_fatal && !forced {
+            return Err(ReplaceError::Rejected(FATAL.to_owned()));
+        }
+        let verified = self.nagios.verify(file).await.map_err(refusal)?;
+        let swapped = self.nagios.swap(verified).await.map_err(unavailable)?;
+        if is_fatal {
+            self.fatal = None;
+        }
+        tracing::info!(generation, hosts = count, "the hosts file is live");
+        Ok(fresh(digest, generation, swapped))
     }
 
     pub(super) fn target(&self) -> Option<Target> {
