@@ -15,8 +15,10 @@ pub mod sqlite;
 pub mod telemetry;
 // floor 2: one outside system each
 pub mod archive;
+pub mod carbon;
 pub mod graphite;
 pub mod nagios;
+pub mod perfdata;
 pub mod state;
 // floor 3: the jobs
 pub mod hosts;

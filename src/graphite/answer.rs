@@ -1,12 +1,16 @@
 //! What the render API says, as series of one host.
+//!
+//! Points are nearly all of an answer, and two of what is in them is no JSON
+//! that serde_json takes for a number: graphite-web writes infinity as
+//! `1e9999`, and before 1.0 it wrote a bare `NaN`. So lists and points are read
+//! here, in one pass, and serde_json reads the rest.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use super::points;
+use super::number;
 use crate::model::{Datapoint, Series};
 
 #[derive(Clone, Copy, Debug)]
@@ -27,102 +31,177 @@ pub(super) struct Answer {
 pub(super) enum Fault {
     TooManySeries,
     TooManyPoints,
-    Malformed(serde_json::Error),
+    Malformed(Malformed),
+}
+
+/// Where an answer stops being one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected} at byte {at}")]
+pub struct Malformed {
+    at: usize,
+    expected: &'static str,
 }
 
 /// Reads a JSON answer. `head` is what the names of the host's series begin
 /// with; they lose it.
 pub(super) fn read(body: &[u8], head: &str, limits: Limits) -> Result<Answer, Fault> {
-    match read_json(body, head, limits) {
-        // Graphite before 1.0 writes bare NaN and Infinity, which JSON has not.
-        Err(Fault::Malformed(fault)) => match without_bare_words(body) {
-            Some(mended) => read_json(&mended, head, limits),
-            None => Err(Fault::Malformed(fault)),
-        },
-        other => other,
-    }
-}
-
-fn read_json(body: &[u8], head: &str, limits: Limits) -> Result<Answer, Fault> {
-    let mut reader = Reader {
-        head,
-        limits,
-        seen: 0,
-        points: 0,
-        reached: None,
-        answer: Answer { series: Vec::new(), foreign: 0 },
-    };
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let outcome = reader.deserialize(&mut json).and_then(|()| json.end());
-    match (outcome, reader.reached) {
-        (Ok(()), _) => {
-            let mut answer = reader.answer;
-            put_in_order(&mut answer.series);
-            Ok(answer)
+    let mut reader = Reader { body, at: 0 };
+    let mut answer = Answer { series: Vec::new(), foreign: 0 };
+    let mut kept_points = 0;
+    reader.expect(b'[', "a list of series")?;
+    reader.items(b']', |reader| {
+        if answer.series.len() + answer.foreign == limits.series {
+            return Err(Fault::TooManySeries);
         }
-        (Err(_), Some(reached)) => Err(reached),
-        (Err(fault), None) => Err(Fault::Malformed(fault)),
-    }
-}
-
-struct Reader<'h> {
-    head: &'h str,
-    limits: Limits,
-    seen: usize,
-    points: usize,
-    /// The limit that ended the reading.
-    reached: Option<Fault>,
-    answer: Answer,
-}
-
-#[derive(serde::Deserialize)]
-struct Item<'a> {
-    #[serde(borrow)]
-    target: Cow<'a, str>,
-    /// Proved to be JSON, not yet looked at.
-    #[serde(borrow)]
-    datapoints: &'a RawValue,
-}
-
-impl<'de> DeserializeSeed<'de> for &mut Reader<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        json.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for &mut Reader<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of series")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while let Some(item) = list.next_element::<Item>()? {
-            if self.seen == self.limits.series {
-                self.reached = Some(Fault::TooManySeries);
-                return Err(A::Error::custom("too many series"));
+        let likely = answer.series.last().map(|series| series.points.len());
+        let (target, points) = reader.series(limits.points - kept_points, likely)?;
+        match target.strip_prefix(head).filter(|name| !name.is_empty()) {
+            Some(name) => {
+                kept_points += points.len();
+                answer.series.push(Series { name: name.to_owned(), points });
             }
-            self.seen += 1;
-            let Some(name) = item.target.strip_prefix(self.head).filter(|name| !name.is_empty())
-            else {
-                self.answer.foreign += 1;
-                continue;
-            };
-            let room = self.limits.points - self.points;
-            let hint = self.answer.series.last().map_or(160, |series| series.points.len());
-            let points = points::read(item.datapoints.get(), room, hint).map_err(|fault| {
-                if fault == points::Fault::TooMany {
-                    self.reached = Some(Fault::TooManyPoints);
-                }
-                A::Error::custom("datapoints are not pairs of a value and a time")
-            })?;
-            self.points += points.len();
-            self.answer.series.push(Series { name: name.to_owned(), points });
+            None => answer.foreign += 1,
         }
         Ok(())
+    })?;
+    if reader.peek().is_some() {
+        return Err(reader.malformed("the end"));
+    }
+    put_in_order(&mut answer.series);
+    Ok(answer)
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+struct Reader<'a> {
+    body: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn malformed(&self, expected: &'static str) -> Fault {
+        Fault::Malformed(Malformed { at: self.at, expected })
+    }
+
+    #[inline]
+    fn rest(&self) -> &'a [u8] {
+        self.body.get(self.at..).unwrap_or_default()
+    }
+
+    /// The next byte that is no white space.
+    #[inline]
+    fn peek(&mut self) -> Option<u8> {
+        while let Some(&byte) = self.body.get(self.at) {
+            if !matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
+        None
+    }
+
+    #[inline]
+    fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Fault> {
+        if self.peek() != Some(byte) {
+            return Err(self.malformed(expected));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// What is left of a list or an object whose opening byte was read.
+    #[inline]
+    fn items(
+        &mut self,
+        close: u8,
+        mut item: impl FnMut(&mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        if self.peek() == Some(close) {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            item(self)?;
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(byte) if byte == close => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.malformed("a comma or the end of a list")),
+            }
+        }
+    }
+
+    /// Any one value. Depth costs no stack where it is ignored.
+    fn json<T: Deserialize<'a>>(&mut self, expected: &'static str) -> Result<T, Fault> {
+        let mut values = serde_json::Deserializer::from_slice(self.rest()).into_iter();
+        let Some(Ok(value)) = values.next() else {
+            return Err(self.malformed(expected));
+        };
+        self.at += values.byte_offset();
+        Ok(value)
+    }
+
+    /// Members come in any order; others than these two are passed over.
+    fn series(
+        &mut self,
+        room: usize,
+        likely: Option<usize>,
+    ) -> Result<(Cow<'a, str>, Vec<Datapoint>), Fault> {
+        let mut target = None;
+        let mut points = None;
+        self.expect(b'{', "a series")?;
+        self.items(b'}', |reader| {
+            let Text(member) = reader.json("the name of a member")?;
+            reader.expect(b':', "a colon")?;
+            match &*member {
+                "target" if target.is_none() => {
+                    let Text(name) = reader.json("the name of a series")?;
+                    target = Some(name);
+                }
+                "datapoints" if points.is_none() => points = Some(reader.points(room, likely)?),
+                "target" | "datapoints" => return Err(reader.malformed("each member once")),
+                _ => drop(reader.json::<IgnoredAny>("a value")?),
+            }
+            Ok(())
+        })?;
+        target.zip(points).ok_or_else(|| self.malformed("a series with target and datapoints"))
+    }
+
+    fn points(&mut self, room: usize, likely: Option<usize>) -> Result<Vec<Datapoint>, Fault> {
+        // graphite-web writes about 24 bytes a point, and that is what a
+        // Datapoint takes: so memory follows the bytes received.
+        let left = self.rest().len() / 24;
+        let mut points = Vec::with_capacity(likely.unwrap_or(left).min(left));
+        self.expect(b'[', "a list of points")?;
+        self.items(b']', |reader| {
+            if points.len() == room {
+                return Err(Fault::TooManyPoints);
+            }
+            points.push(reader.point()?);
+            Ok(())
+        })?;
+        if points.capacity() > 2 * points.len() + 64 {
+            points.shrink_to_fit();
+        }
+        Ok(points)
+    }
+
+    #[inline]
+    fn point(&mut self) -> Result<Datapoint, Fault> {
+        self.expect(b'[', "a pair of a value and a time")?;
+        self.peek();
+        let (value, length) =
+            number::value(self.rest()).ok_or_else(|| self.malformed("a value"))?;
+        self.at += length;
+        self.expect(b',', "a comma and a time")?;
+        self.peek();
+        let (time, length) = number::time(self.rest()).ok_or_else(|| self.malformed("a time"))?;
+        self.at += length;
+        self.expect(b']', "the end of a pair")?;
+        Ok(Datapoint { time, value })
     }
 }
 
@@ -152,47 +231,6 @@ fn put_in_order(series: &mut Vec<Series>) {
 
 fn is_in_order(series: &Series) -> bool {
     series.points.is_sorted_by(|a: &Datapoint, b| a.time < b.time)
-}
-
-/// The text with `null` for every NaN and Infinity that stands outside of
-/// strings; nothing where there is none.
-fn without_bare_words(body: &[u8]) -> Option<Vec<u8>> {
-    const WORDS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
-    let mut mended = Vec::new();
-    let mut copied = 0;
-    let mut at = 0;
-    while let Some(&byte) = body.get(at) {
-        if byte == b'"' {
-            at = end_of_string(body, at);
-            continue;
-        }
-        let word = WORDS.into_iter().find(|word| body[at..].starts_with(word));
-        let Some(word) = word else {
-            at += 1;
-            continue;
-        };
-        mended.extend_from_slice(&body[copied..at]);
-        mended.extend_from_slice(b"null");
-        at += word.len();
-        copied = at;
-    }
-    if copied == 0 {
-        return None;
-    }
-    mended.extend_from_slice(&body[copied..]);
-    Some(mended)
-}
-
-fn end_of_string(body: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    loop {
-        match body.get(at) {
-            Some(b'"') => return at + 1,
-            Some(b'\\') => at += 2,
-            Some(_) => at += 1,
-            None => return body.len(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ fn reads_what_its_relatives_write() {
 fn what_is_no_number_is_absent() {
     for word in ["1e9999", "-1e9999", "NaN", "Infinity", "-Infinity", "null"] {
         let body = format!(
-            r#"[{{"target":"nagios.h.NaN \\","tags":{{"x":{word}}},"datapoints":[[{word}, 1],[2,2]]}}]"#
+            r#"[{{"target":"nagios.h.NaN \\","tags":{{"x":"{word}"}},"datapoints":[[{word}, 1],[2,2]]}}]"#
         );
         assert_eq!(read_all(&body), [series("NaN \\", &[(1, None), (2, Some(2.0))])], "{word}");
     }
@@ -104,6 +104,20 @@ fn what_is_no_answer_is_refused() {
         r#"[{"target":7,"datapoints":[]}]"#,
         r#"[{"target":"nagios.h.a","datapoints":{}}]"#,
         r#"[{"target":"nagios.h.a","datapoints":[[1]]}]"#,
+        r#"[{"target":"nagios.h.a","datapoints":[[1,2,3]]}]"#,
+        r#"[{"target":"nagios.h.a","datapoints":[[1,2],]}]"#,
+        r#"[{"target":"nagios.h.a","datapoints":[[1,2]3]}]"#,
+        r#"[{"target":"nagios.h.a","datapoints":[[1 2]]}]"#,
+        r#"[{"target":"nagios.h.a","datapoints":[[1,null]]}]"#,
+        r#"[{"target":"nagios.h.a","datapoints":[["1",2]]}]"#,
+        r#"[{"target":"nagios.h.a","datapoints":[[true,2]]}]"#,
+        r#"[{"target":"nagios.h.a","datapoints":[[[1],2]]}]"#,
+        r#"[{"target":"nagios.h.a","datapoints":[]"#,
+        r#"[{"target":"nagios.h.a","datapoints":[],}]"#,
+        r#"[{"target":"nagios.h.a" "datapoints":[]}]"#,
+        r#"[{"target" "nagios.h.a","datapoints":[]}]"#,
+        r#"[{target:"nagios.h.a","datapoints":[]}]"#,
+        r#"[{"target":"nagios.h.a","x":,"datapoints":[]}]"#,
         r#"[{"target":"nagios.h.a","target":"nagios.h.b","datapoints":[]}]"#,
         r#"[{"target":"nagios.h.a","datapoints":[[1,1]]},]"#,
         "<html>NaN</html>",
@@ -118,6 +132,20 @@ fn what_is_no_answer_is_refused() {
     for body in [&b"\xff\xfe"[..], b"[{\"target\":\"nagios.h.\xff\",\"datapoints\":[]}]"] {
         assert!(matches!(read(body, HEAD, LIMITS), Err(Fault::Malformed(_))));
     }
+}
+
+#[test]
+fn a_fault_is_told_by_its_place() {
+    let told = |body: &str| match read(body.as_bytes(), HEAD, LIMITS) {
+        Err(Fault::Malformed(fault)) => fault.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told("<html>"), "expected a list of series at byte 0");
+    assert_eq!(told("[] []"), "expected the end at byte 3");
+    assert_eq!(
+        told(r#"[{"target":"x","datapoints":[[1,2],[x,3]]}]"#),
+        "expected a value at byte 36"
+    );
 }
 
 #[test]

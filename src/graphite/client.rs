@@ -1,11 +1,12 @@
 use std::fmt::Write;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Response, StatusCode, Url};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Sleep;
 
 use super::answer::{self, Limits};
 use super::{Config, Error, SetupError, page, tls};
@@ -81,8 +82,8 @@ impl Client {
         max_points: Option<u32>,
     ) -> Result<Vec<Series>, Error> {
         let this = &*self.0;
-        let deadline = Instant::now() + this.config.timeout;
-        let Ok(Ok(_slot)) = timeout_at(deadline, this.slots.acquire()).await else {
+        let mut deadline = pin!(tokio::time::sleep(this.config.timeout));
+        let Some(Ok(_slot)) = before(&mut deadline, this.slots.acquire()).await else {
             return Err(Error::Crowded {
                 url: this.url(),
                 timeout: this.config.timeout,
@@ -90,8 +91,8 @@ impl Client {
             });
         };
         let head = format!("{}.{node}.", this.config.prefix);
-        let response = this.ask(&question(&head, key, window, max_points), deadline).await?;
-        let body = this.take(response, deadline).await?;
+        let response = this.ask(&question(&head, key, window, max_points), &mut deadline).await?;
+        let body = this.take(response, &mut deadline).await?;
         let answer = this.read(body, &head).await?;
         if answer.foreign > 0 {
             tracing::debug!(
@@ -111,7 +112,7 @@ impl Inner {
 
     /// One POST, and a second one when the first went to a kept connection
     /// that Graphite closed meanwhile: a question changes nothing there.
-    async fn ask(&self, form: &str, deadline: Instant) -> Result<Response, Error> {
+    async fn ask(&self, form: &str, deadline: &mut Deadline<'_>) -> Result<Response, Error> {
         const FORM: &str = "application/x-www-form-urlencoded";
         let mut again = true;
         loop {
@@ -120,12 +121,12 @@ impl Inner {
                 .post(self.render.clone())
                 .header(CONTENT_TYPE, FORM)
                 .body(form.to_owned());
-            let fault = match timeout_at(deadline, request.send()).await {
-                Err(_) => {
+            let fault = match before(deadline, request.send()).await {
+                None => {
                     return Err(Error::Late { url: self.url(), timeout: self.config.timeout });
                 }
-                Ok(Ok(response)) => return self.approve(response, deadline).await,
-                Ok(Err(fault)) => fault.without_url(),
+                Some(Ok(response)) => return self.approve(response, deadline).await,
+                Some(Err(fault)) => fault.without_url(),
             };
             if fault.is_connect() {
                 return Err(Error::Unreachable { url: self.url(), source: fault });
@@ -137,7 +138,11 @@ impl Inner {
     }
 
     /// Lets JSON with status 200 pass.
-    async fn approve(&self, response: Response, deadline: Instant) -> Result<Response, Error> {
+    async fn approve(
+        &self,
+        response: Response,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<Response, Error> {
         let status = response.status();
         let kind = response.headers().get(CONTENT_TYPE).map(|kind| cut(kind.as_bytes()));
         if status == StatusCode::OK && kind.as_deref().is_some_and(is_json) {
@@ -155,11 +160,11 @@ impl Inner {
     }
 
     /// Best effort: what fails here is told by the status alone.
-    async fn first_words(&self, mut response: Response, deadline: Instant) -> String {
+    async fn first_words(&self, mut response: Response, deadline: &mut Deadline<'_>) -> String {
         const MAX_BYTES: usize = 16 * 1024;
         let mut bytes = Vec::new();
         while bytes.len() < MAX_BYTES
-            && let Ok(Ok(Some(chunk))) = timeout_at(deadline, response.chunk()).await
+            && let Some(Ok(Some(chunk))) = before(deadline, response.chunk()).await
         {
             bytes.extend_from_slice(&chunk[..chunk.len().min(MAX_BYTES - bytes.len())]);
         }
@@ -167,22 +172,30 @@ impl Inner {
     }
 
     /// The whole body, as long as there is room for it.
-    async fn take(&self, mut response: Response, deadline: Instant) -> Result<Body, Error> {
+    async fn take(
+        &self,
+        mut response: Response,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<Body, Error> {
+        /// How far a promised length is believed. Memory that is asked for and
+        /// not written costs nothing.
+        const BELIEVED: u64 = 512 * 1024;
         let max = self.config.max_body;
+        let promised = response.content_length().unwrap_or(0).min(BELIEVED) as usize;
         let mut bytes: Vec<u8> = Vec::new();
         let mut room: Option<OwnedSemaphorePermit> = None;
         loop {
-            let chunk = match timeout_at(deadline, response.chunk()).await {
-                Ok(Ok(Some(chunk))) => chunk,
-                Ok(Ok(None)) => return Ok(Body { bytes, _room: room }),
-                Ok(Err(fault)) => {
+            let chunk = match before(deadline, response.chunk()).await {
+                Some(Ok(Some(chunk))) => chunk,
+                Some(Ok(None)) => return Ok(Body { bytes, _room: room }),
+                Some(Err(fault)) => {
                     return Err(Error::BrokenOff {
                         url: self.url(),
                         received: bytes.len(),
                         source: fault.without_url(),
                     });
                 }
-                Err(_) => {
+                None => {
                     return Err(Error::Unfinished {
                         url: self.url(),
                         timeout: self.config.timeout,
@@ -202,6 +215,9 @@ impl Inner {
             match &mut room {
                 Some(room) => room.merge(more),
                 None => room = Some(more),
+            }
+            if bytes.is_empty() {
+                bytes.reserve_exact(promised);
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -228,6 +244,19 @@ impl Inner {
             }
             answer::Fault::Malformed(source) => Error::Malformed { url: self.url(), source },
         })
+    }
+}
+
+/// One timer for a whole question: setting one wakes the runtime's timer
+/// thread, which costs more than reading a small answer.
+type Deadline<'a> = Pin<&'a mut Sleep>;
+
+/// What the work gives, if it does so in time.
+async fn before<T>(deadline: &mut Deadline<'_>, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = deadline.as_mut() => None,
     }
 }
 

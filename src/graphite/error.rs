@@ -61,7 +61,7 @@ pub enum Error {
     #[error(
         "the answer of Graphite at {url} is not what its render API gives; try again, and check that [graphite] url is that of graphite-web"
     )]
-    Malformed { url: String, source: serde_json::Error },
+    Malformed { url: String, source: super::Malformed },
     #[error(
         "the answer of Graphite at {url} is larger than [graphite] max_body ({max}); ask with a narrower key, a shorter window or fewer points"
     )]
@@ -80,4 +80,16 @@ pub enum Error {
     NoRoom { max: ByteSize },
     #[error("the work on an answer of Graphite was cut short; try again")]
     CutShort { source: tokio::task::JoinError },
+}
+
+impl Error {
+    /// Another question can be answered, and this one will not be by asking
+    /// again.
+    pub fn blames_question(&self) -> bool {
+        match self {
+            Self::TooLarge { .. } | Self::TooManySeries { .. } | Self::TooManyPoints { .. } => true,
+            Self::Status { status, .. } => *status == reqwest::StatusCode::BAD_REQUEST,
+            _ => false,
+        }
+    }
 }

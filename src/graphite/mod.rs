@@ -9,10 +9,11 @@ mod answer;
 mod client;
 mod config;
 mod error;
+mod number;
 mod page;
-mod points;
 mod tls;
 
+pub use answer::Malformed;
 pub use client::Client;
 pub use config::Config;
 pub use error::{Error, SetupError};

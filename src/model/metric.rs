@@ -29,6 +29,11 @@ impl MetricNode {
     pub fn of(id: &HostId) -> Self {
         let node =
             id.as_str().chars().map(|c| if is_node_char(c) { c } else { '_' }).collect::<String>();
+        Self::new(node)
+    }
+
+    /// For text that is made of node characters only.
+    pub(super) fn new(node: String) -> Self {
         Self(node.into_boxed_str())
     }
 

@@ -5,6 +5,7 @@ mod address;
 mod display_name;
 mod host;
 mod metric;
+mod sample;
 mod source;
 mod window;
 
@@ -12,5 +13,6 @@ pub use address::Address;
 pub use display_name::DisplayName;
 pub use host::{GivenHost, Host, HostFault, HostFaults, HostField, HostId, HostSet, SENTINEL_HOST};
 pub use metric::{Datapoint, KeyFault, MetricKey, MetricNode, MetricPart, Series};
+pub use sample::{MetricPath, PathBuffer, PathFault, Sample, compare_labels, is_clean_label};
 pub use source::{Source, SourceFault};
 pub use window::{Window, WindowFault};

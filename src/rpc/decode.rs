@@ -1,0 +1,256 @@
+//! From the bytes of a message's arguments to a call.
+
+use thrift::protocol::{TBinaryInputProtocol, TCompactInputProtocol, TInputProtocol, TType};
+use thrift::{ApplicationErrorKind, TConfiguration};
+
+use crate::model::{GivenHost, HostFaults, HostSet};
+
+use super::call::{Call, Failure, Method};
+use super::detect::Encoding;
+use super::fields::{each_element, each_field, expect, invalid};
+use super::limits::Limits;
+use super::wire::hosts::MetricsQuestion;
+
+/// `arguments` is all of a message behind its head, and was scanned.
+pub(super) fn decode(
+    method: Method,
+    encoding: Encoding,
+    arguments: &[u8],
+    limits: &Limits,
+) -> Result<Call, Failure> {
+    let config = TConfiguration::builder()
+        .max_message_size(Some(arguments.len()))
+        .max_frame_size(None)
+        .max_string_size(Some(limits.string))
+        .max_container_size(Some(limits.container as usize))
+        .max_recursion_depth(Some(limits.depth))
+        .build()
+        .unwrap_or_default();
+    let read = match encoding {
+        Encoding::Compact => {
+            read(method, &mut TCompactInputProtocol::with_config(arguments, config))
+        }
+        Encoding::Binary | Encoding::OldBinary => {
+            read(method, &mut TBinaryInputProtocol::with_config(arguments, true, config))
+        }
+    };
+    read.map_err(|fault| {
+        Failure::Application(
+            ApplicationErrorKind::ProtocolError,
+            format!("the arguments of {} cannot be read: {}", method.name(), text(fault)),
+        )
+    })
+}
+
+/// The crate's `Display` of these says only "protocol error" and the like.
+pub(super) fn text(fault: thrift::Error) -> String {
+    match fault {
+        thrift::Error::Transport(fault) => fault.message,
+        thrift::Error::Protocol(fault) => fault.message,
+        thrift::Error::Application(fault) => fault.message,
+        thrift::Error::User(fault) => fault.to_string(),
+    }
+}
+
+fn read(method: Method, from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
+    match method {
+        Method::SetHosts => Ok(Call::SetHosts(hosts_and_force(from)?.0)),
+        Method::GetMetrics => get_metrics(from),
+        Method::ReplaceHosts => {
+            hosts_and_force(from).map(|(set, force)| Call::ReplaceHosts(set, force))
+        }
+        Method::DiffHosts => Ok(Call::DiffHosts(hosts_and_force(from)?.0)),
+        Method::GetHosts => Ok(Call::GetHosts),
+        Method::GetStatus => Ok(Call::GetStatus),
+        Method::GetHistory => get_history(from),
+        Method::Rollback => rollback(from),
+        Method::QueryMetrics => query_metrics(from),
+        Method::GetLeaderboard | Method::GetUserStats => Ok(Call::Usage),
+    }
+}
+
+type Set = Result<HostSet, HostFaults>;
+
+/// A call without a list is no call for an empty one.
+fn hosts_and_force(from: &mut dyn TInputProtocol) -> thrift::Result<(Set, bool)> {
+    let (mut hosts, mut force) = (None, false);
+    each_field(from, &mut |id, kind, from| {
+        match id {
+            1 => {
+                expect("hosts", TType::List, kind)?;
+                hosts = Some(given_hosts(from)?);
+            }
+            2 => force = boolean("force", kind, from)?,
+            _ => from.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    let hosts = hosts.ok_or_else(|| invalid("there is no list of hosts".to_owned()))?;
+    Ok((HostSet::parse(&hosts), force))
+}
+
+/// A field that is left out is empty.
+fn given_hosts(from: &mut dyn TInputProtocol) -> thrift::Result<Vec<GivenHost>> {
+    let mut hosts = Vec::new();
+    each_element(from, TType::Struct, &mut |from| {
+        let mut host = GivenHost::default();
+        each_field(from, &mut |id, kind, from| {
+            match id {
+                1 => host.id = string("id", kind, from)?,
+                2 => host.display_name = string("display_name", kind, from)?,
+                3 => host.address = string("address", kind, from)?,
+                _ => from.skip(kind)?,
+            }
+            Ok(())
+        })?;
+        hosts.push(host);
+        Ok(())
+    })?;
+    Ok(hosts)
+}
+
+/// Callers of 2014 may leave the key out.
+fn get_metrics(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
+    let (mut host_name, mut key) = (String::new(), String::new());
+    each_field(from, &mut |id, kind, from| {
+        match id {
+            1 => host_name = string("host_name", kind, from)?,
+            2 => key = string("key", kind, from)?,
+            _ => from.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    Ok(Call::GetMetrics { host_name, key })
+}
+
+fn get_history(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
+    let mut limit = 0;
+    each_field(from, &mut |id, kind, from| {
+        match id {
+            1 => {
+                expect("limit", TType::I32, kind)?;
+                limit = from.read_i32()?;
+            }
+            _ => from.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    Ok(Call::GetHistory(limit))
+}
+
+fn rollback(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
+    let (mut generation, mut force) = (None, false);
+    each_field(from, &mut |id, kind, from| {
+        match id {
+            1 => generation = Some(long("generation", kind, from)?),
+            2 => force = boolean("force", kind, from)?,
+            _ => from.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    let generation = generation.ok_or_else(|| invalid("there is no generation".to_owned()))?;
+    Ok(Call::Rollback(generation, force))
+}
+
+fn query_metrics(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
+    let mut asked = MetricsQuestion::new(None, None, None, None, None);
+    each_field(from, &mut |id, kind, from| {
+        if id != 1 {
+            return from.skip(kind);
+        }
+        expect("question", TType::Struct, kind)?;
+        each_field(from, &mut |id, kind, from| {
+            match id {
+                1 => asked.host_name = Some(string("host_name", kind, from)?),
+                2 => asked.key = Some(string("key", kind, from)?),
+                3 => asked.start_time = Some(long("start_time", kind, from)?),
+                4 => asked.end_time = Some(long("end_time", kind, from)?),
+                5 => {
+                    expect("max_points", TType::I32, kind)?;
+                    asked.max_points = Some(from.read_i32()?);
+                }
+                _ => from.skip(kind)?,
+            }
+            Ok(())
+        })
+    })?;
+    Ok(Call::QueryMetrics(asked))
+}
+
+fn string(what: &str, kind: TType, from: &mut dyn TInputProtocol) -> thrift::Result<String> {
+    expect(what, TType::String, kind)?;
+    from.read_string()
+}
+
+fn long(what: &str, kind: TType, from: &mut dyn TInputProtocol) -> thrift::Result<i64> {
+    expect(what, TType::I64, kind)?;
+    from.read_i64()
+}
+
+fn boolean(what: &str, kind: TType, from: &mut dyn TInputProtocol) -> thrift::Result<bool> {
+    expect(what, TType::Bool, kind)?;
+    from.read_bool()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{calls, forms};
+    use super::super::scan::Scan;
+    use super::*;
+
+    #[test]
+    fn what_the_generated_client_writes_is_what_is_read() {
+        for form in forms() {
+            let read: Vec<_> = calls(form)
+                .into_iter()
+                .map(|(name, bytes)| {
+                    let limits = Limits::default();
+                    let found = Scan::new(form).advance(&bytes, &limits).unwrap().unwrap();
+                    let method = Method::named(name).unwrap();
+                    decode(method, form.encoding, &bytes[found.header.arguments..], &limits)
+                        .unwrap()
+                })
+                .collect();
+            assert!(matches!(read[0], Call::GetHosts));
+            assert!(
+                matches!(&read[1], Call::GetMetrics { host_name, key } if host_name == "vm-1" && key == "load.*")
+            );
+            let Call::SetHosts(Ok(set)) = &read[2] else { panic!("{:?}", read[2]) };
+            let last = set.iter().last().unwrap();
+            assert_eq!((set.len(), last.id.as_str()), (20, "i-00000013"));
+            assert_eq!(last.display_name.as_str(), "Büro 19 ✓");
+            assert_eq!(last.address.as_str(), "10.0.0.19");
+            assert!(matches!(&read[3], Call::SetHosts(Ok(set)) if set.is_empty()));
+            assert!(matches!(&read[4], Call::ReplaceHosts(Ok(set), true) if set.len() == 2));
+            assert!(matches!(read[5], Call::Rollback(-5, false)));
+            assert!(matches!(read[6], Call::GetHistory(i32::MIN)));
+            let Call::QueryMetrics(asked) = &read[7] else { panic!("{:?}", read[7]) };
+            let want = MetricsQuestion::new("vm-1".to_owned(), "*.*".to_owned(), -1, i64::MAX, 7);
+            assert_eq!(*asked, want);
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_is_never_read_as_the_right_one() {
+        for (method, arguments, words) in [
+            (Method::SetHosts, &b"\x0a\0\x01\0\0\0\0\0\0\0\0\0"[..], "hosts is of type"),
+            (Method::SetHosts, b"\x0e\0\x01\x0c\0\0\0\0\0", "hosts is of type"),
+            (Method::SetHosts, b"\0", "there is no list of hosts"),
+            (Method::SetHosts, b"\x0f\0\x01\x03\0\0\0\x01\0\0", "an element is of type"),
+            (Method::ReplaceHosts, b"\x0f\0\x01\x0c\0\0\0\0\x03\0\x02\x01\0", "force is of type"),
+            (Method::SetHosts, b"\x0f\0\x01\x0c\0\0\0\x01\x08\0\x01\0\0\0\0\0\0", "id is of type"),
+            (Method::GetMetrics, b"\x0a\0\x01\0\0\0\0\0\0\0\0\0", "host_name is of type"),
+            (Method::GetHistory, b"\x0a\0\x01\0\0\0\0\0\0\0\0\0", "limit is of type"),
+            (Method::Rollback, b"\x08\0\x01\0\0\0\0\0", "generation is of type"),
+            (Method::Rollback, b"\0", "there is no generation"),
+            (Method::QueryMetrics, b"\x0b\0\x01\0\0\0\0\0", "question is of type"),
+        ] {
+            match decode(method, Encoding::Binary, arguments, &Limits::default()) {
+                Err(Failure::Application(ApplicationErrorKind::ProtocolError, text)) => {
+                    assert!(text.contains(words), "{method:?}: {text}");
+                }
+                other => panic!("{method:?}: {other:?}"),
+            }
+        }
+    }
+}

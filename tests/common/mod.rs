@@ -1,0 +1,11 @@
+#![allow(dead_code, reason = "each test file uses a part of the rigs")]
+
+pub mod appliance;
+pub mod carbon;
+pub mod graphite;
+pub mod http;
+pub mod keeper;
+pub mod nagios;
+pub mod nrpe;
+pub mod perfdata;
+pub mod thrift;

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Installs the Thrift clients of other languages that the tests call the door
+# with. Quick when they are there.
+#
+# usage: tests/install-clients.sh [DIRECTORY]     default: target/clients
+set -eu
+
+PYTHON_PACKAGES="thrift==0.25.0 thriftpy2==0.7.1"
+NODE_PACKAGES="thrift@0.24.0"
+
+dir=${1:-$(dirname "$0")/../target/clients}
+mkdir -p "$dir"
+dir=$(cd "$dir" && pwd)
+wanted="$PYTHON_PACKAGES $NODE_PACKAGES"
+
+if [ "$(cat "$dir/installed" 2>/dev/null || true)" = "$wanted" ]; then
+    exit 0
+fi
+rm -rf "$dir/python" "$dir/node" "$dir/installed"
+# Debian's own, which others that are in the PATH may hide.
+python=/usr/bin/python3
+[ -x "$python" ] || python=python3
+"$python" -m venv "$dir/python"
+# The names are meant to be split.
+# shellcheck disable=SC2086
+"$dir/python/bin/pip" install --quiet --disable-pip-version-check $PYTHON_PACKAGES
+mkdir -p "$dir/node"
+# shellcheck disable=SC2086
+npm install --silent --no-audit --no-fund --no-package-lock --prefix "$dir/node" $NODE_PACKAGES
+echo "$wanted" > "$dir/installed"
