@@ -62,7 +62,7 @@ fn head(points: &[Point], values: u8, out: &mut Vec<u8>) {
     let map_bytes = span.div_ceil(8);
     let gaps = match missing {
         0 => NO_GAPS,
-        _ if span <= 256 && missing < map_bytes => GAP_LIST,
+        _ if span <= 256 && missing + 1 < map_bytes => GAP_LIST,
         _ => GAP_MAP,
     };
     out.push(values | gaps << 2);
@@ -114,7 +114,9 @@ fn decimals(values: &[f64]) -> Option<(u8, Vec<i64>)> {
         whole.clear();
         for value in values {
             let scaled = (value * power).round();
-            if scaled.abs() >= MAX_WHOLE || (scaled / power).to_bits() != value.to_bits() {
+            // -0 comes back as 0, and so is not one of these.
+            let back = scaled as i64 as f64 / power;
+            if scaled.abs() >= MAX_WHOLE || back.to_bits() != value.to_bits() {
                 return None;
             }
             whole.push(scaled as i64);

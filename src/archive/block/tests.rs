@@ -2,6 +2,13 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// By pco 1.1.
+const GOLDEN: [u8; 57] = [
+    2, 0, 0, 144, 0, 2, 4, 1, 16, 81, 2, 0, 59, 255, 255, 255, 255, 255, 255, 255, 7, 64, 37, 0, 0,
+    0, 0, 0, 0, 128, 0, 0, 0, 0, 0, 0, 0, 0, 128, 13, 206, 0, 12, 20, 71, 7, 130, 161, 144, 199,
+    210, 80, 130, 39, 178, 70, 32,
+];
+
 fn bits(points: impl Iterator<Item = Point>) -> Vec<(u16, u64)> {
     points.map(|(place, value)| (place, value.to_bits())).collect()
 }
@@ -71,14 +78,20 @@ fn what_plugins_print_is_small() {
 }
 
 #[test]
-fn a_block_of_today_is_read_for_ever() {
-    // Bytes that an archive may have on disk.
-    let golden = [0x00 | GAP_LIST << 2, 2, 0, 4, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0xF8, 0x3F];
-    let mut bytes = golden.to_vec();
-    for value in [2.0_f64, 3.0] {
-        bytes.extend_from_slice(&value.to_le_bytes());
-    }
-    let points = [(2, 1.5), (4, 2.0), (5, 3.0)];
+fn blocks_are_read_for_ever() {
+    // Bytes that archives have on disk: with a map of gaps, and a list of them.
+    let mut bytes = vec![RAW | GAP_MAP << 2, 2, 0, 4, 0, 0b1101];
+    let mut points: Vec<Point> = vec![(2, 1.5), (4, 2.0), (5, 3.0)];
+    bytes.extend(points.iter().flat_map(|point| point.1.to_le_bytes()));
     assert_eq!(encode_part(&points), bytes);
     assert_eq!(Decoder::default().read(&bytes).unwrap().collect::<Vec<_>>(), points);
+
+    points = (0..40).filter(|at| *at != 7).map(|at| (1000 + at, f64::from(at))).collect();
+    bytes = vec![RAW | GAP_LIST << 2, 0xE8, 3, 40, 0, 1, 7];
+    bytes.extend(points.iter().flat_map(|point| point.1.to_le_bytes()));
+    assert_eq!(encode_part(&points), bytes);
+    assert_eq!(Decoder::default().read(&bytes).unwrap().collect::<Vec<_>>(), points);
+
+    let points = (0..144).map(|at| (at, f64::from(at * 37 % 50) / 100.0)).collect::<Vec<_>>();
+    assert_eq!(Decoder::default().read(&GOLDEN).unwrap().collect::<Vec<_>>(), points);
 }
