@@ -49,6 +49,9 @@ pub(super) struct Memory {
 pub(super) struct Store {
     pub grid: Grid,
     pub keep: i64,
+    /// Connections that read and are idle. They close before the writer: the
+    /// last one to close tidies up, which a reader may not.
+    readers: Mutex<Vec<Database>>,
     /// Whoever changes the index, the head or the file does it while the
     /// writer is his.
     writer: Database,
@@ -56,8 +59,6 @@ pub(super) struct Store {
     memory: RwLock<Memory>,
     /// Held by what moves points about in the file; one at a time.
     maintenance: Mutex<()>,
-    /// Connections that read and are idle.
-    readers: Mutex<Vec<Database>>,
     pub counts: Counts,
     /// The process is leaving: long work is left at the next sound place.
     pub stopping: Arc<AtomicBool>,
