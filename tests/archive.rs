@@ -1,4 +1,7 @@
 //! The archive against a plain map, through seals, days, restarts and damage.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 mod common;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,7 @@
 //! The archive killed at any instant, and with flipped bits on its disk.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 mod common;
 
 use std::collections::BTreeMap;

@@ -73,7 +73,7 @@ fn what_plugins_print_is_small() {
     assert!(encode_day(&load).len() < 150, "{}", encode_day(&load).len());
     assert_eq!(encode_day(&load)[0], DECIMALS);
     let noise =
-        full(&|at| f64::from_bits(0x3FF0_0000_0000_0000 | u64::from(at) * 0x1_2345_6789_ABCD));
+        full(&|at| f64::from_bits(0x3FF0_0000_0000_0000 | (u64::from(at) * 0x1_2345_6789_ABCD)));
     assert!(encode_day(&noise).len() <= HEAD_BYTES + 144 * 8);
 }
 
