@@ -1,3 +1,5 @@
+use crate::model::Sample;
+
 /// Points on their way into the archive, in order of arrival.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -22,6 +24,10 @@ impl Batch {
     pub fn push(&mut self, path: &str, time: i64, value: f64) {
         self.paths.push_str(path);
         self.points.push(Point { end: self.paths.len(), time, value });
+    }
+
+    pub fn push_sample(&mut self, sample: Sample<'_>) {
+        self.push(sample.path().as_str(), sample.time(), sample.value());
     }
 
     pub fn len(&self) -> usize {

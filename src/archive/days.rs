@@ -1,6 +1,6 @@
 //! Days that are over become one block a series; days that are past keeping go.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
@@ -14,6 +14,10 @@ use crate::sqlite;
 
 /// Late points are waited for before a day is put together, in seconds.
 const GRACE: i64 = 2 * 3_600;
+/// Seals that a day may lie in pieces of; each costs a question one search a
+/// host. Only where a step is short and series are many does a day reach it
+/// before it is over.
+const MAX_PIECES: usize = 32;
 /// Put together in one go, and in one transaction.
 const SERIES_A_PIECE: usize = 8_192;
 /// Deleted in one transaction.
@@ -36,16 +40,16 @@ struct Part {
 }
 
 impl Store {
-    /// Puts together the days that are over. The caller holds the maintenance.
+    /// Puts together the days that are over or in too many pieces. The caller holds the maintenance.
     pub fn close_days(&self, now: i64) -> Result<(), sqlite::Error> {
         let sealed = self.read(tables::sealed)?;
-        let is_over = |block: u32| self.grid.end(block).saturating_add(GRACE) <= now;
-        let over: BTreeSet<u32> =
-            sealed.iter().map(|one| one.block).filter(|block| is_over(*block)).collect();
-        for block in over {
-            let numbers: Vec<i64> =
-                sealed.iter().filter(|one| one.block == block).map(|one| one.number).collect();
-            if !self.close_day(block, &numbers)? {
+        let mut days: BTreeMap<u32, Vec<i64>> = BTreeMap::new();
+        for one in &sealed {
+            days.entry(one.block).or_default().push(one.number);
+        }
+        for (block, numbers) in days {
+            let is_over = self.grid.end(block).saturating_add(GRACE) <= now;
+            if (is_over || numbers.len() > MAX_PIECES) && !self.close_day(block, &numbers)? {
                 return Ok(());
             }
         }
