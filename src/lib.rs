@@ -14,6 +14,7 @@ pub mod settings;
 pub mod sqlite;
 pub mod telemetry;
 // floor 2: one outside system each
+pub mod archive;
 pub mod carbon;
 pub mod graphite;
 pub mod nagios;
