@@ -20,6 +20,7 @@ pub mod state;
 // floor 3: the jobs
 pub mod hosts;
 pub mod metrics;
+pub mod usage;
 // floor 6: the doors
 pub mod rpc;
 // floor 7: the configuration file
