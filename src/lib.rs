@@ -24,6 +24,7 @@ pub mod state;
 pub mod hosts;
 pub mod metrics;
 pub mod shipping;
+pub mod usage;
 // floor 6: the doors
 pub mod rpc;
 // floor 7: the configuration file

@@ -10,3 +10,4 @@ pub mod nagios;
 pub mod nrpe;
 pub mod perfdata;
 pub mod thrift;
+pub mod usage;
