@@ -95,10 +95,12 @@ fn a_carbon_that_dies_again_and_again_holds_everything_in_the_end() {
     let nagios = Nagios::start_new(Settings::default());
     let appliance = Appliance::start_new(&nagios, "", &sections(&nagios, &graphite, ""));
     let mut wanted = Points::new();
+    let mut kills = 0;
     for (number, slot) in slots() {
         rotate(&nagios.spool(), number, slot, &mut wanted);
         match number % 15 {
             3 => {
+                kills += 1;
                 keeper::signal(graphite.carbon(), Signal::SIGKILL);
                 graphite.stop_carbon();
             }
@@ -107,6 +109,7 @@ fn a_carbon_that_dies_again_and_again_holds_everything_in_the_end() {
         }
     }
     graphite.start_carbon_if_down();
+    assert_eq!(kills, 20);
     wait_until("every point in Graphite", || {
         (missing(&wanted, &stored(&graphite, "nagios.*.load.load1")) == 0).then_some(())
     });
@@ -120,15 +123,18 @@ fn killed_at_any_instant_it_loses_no_point() {
     let mut appliance =
         Appliance::start_new(&nagios, "", &sections(&nagios, &graphite, "replay_window = \"1s\""));
     let mut wanted = Points::new();
+    let mut kills = 0;
     for (number, slot) in slots() {
         rotate(&nagios.spool(), number, slot, &mut wanted);
-        if number % 10 == 0 {
+        if number % 3 != 0 {
+            kills += 1;
             // Spread over the work on a file: reading, sending, noting.
             std::thread::sleep(Duration::from_millis(u64::try_from(number % 37).unwrap()));
             appliance.kill9();
             appliance.start();
         }
     }
+    assert_eq!(kills, 200);
     wait_until("every point in Graphite", || {
         (missing(&wanted, &stored(&graphite, "nagios.*.load.load1")) == 0).then_some(())
     });
