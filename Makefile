@@ -28,6 +28,8 @@ bench:
 	bash tests/install.sh
 	$(CARGO) build --release --locked
 	$(CARGO) bench --locked --bench figures
+	$(CARGO) bench --locked --bench perfdata
+	$(CARGO) bench --locked --bench drain
 
 clean:
 	$(CARGO) clean

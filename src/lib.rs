@@ -14,6 +14,7 @@ pub mod settings;
 pub mod sqlite;
 pub mod telemetry;
 // floor 2: one outside system each
+pub mod archive;
 pub mod carbon;
 pub mod graphite;
 pub mod nagios;
@@ -23,6 +24,7 @@ pub mod state;
 pub mod hosts;
 pub mod metrics;
 pub mod shipping;
+pub mod usage;
 // floor 6: the doors
 pub mod rpc;
 // floor 7: the configuration file

@@ -148,7 +148,9 @@ struct PerfdataStatus {
     5: optional i64 lost_files,
     6: optional i64 lost_bytes,
     7: optional string trouble,
-    8: optional list<SinkStatus> sinks
+    8: optional list<SinkStatus> sinks,
+    /** Points that a Carbon has taken do not appear in Graphite. */
+    9: optional string read_back_trouble
 }
 
 /** The set breaks the grammar: nothing was changed. */

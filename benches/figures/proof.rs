@@ -57,31 +57,33 @@ fn row(hosts: usize, count: u8) -> anyhow::Result<Row> {
             "Nagios has {} hosts and not {hosts}",
             nagios.hosts().len()
         );
-        // After a restart Nagios is still busy for a while.
+        // After a restart Nagios is busy for a while with its status file, and
+        // the next set's restart waits for its turn: both are to meet it calm.
         let last = Duration::from_millis(status.last_restart_ms.unwrap_or(0).unsigned_abs());
-        let settle = || std::thread::sleep(last + Duration::from_secs(1));
-        settle();
+        let calm = || std::thread::sleep(last * 5 + Duration::from_secs(1));
+        calm();
         let verify = verify(&nagios)?;
-        settle();
         let restart = restart(&nagios)?;
         eprintln!("  {hosts} hosts: {whole:.0} ms, of it {verify:.0} -v and {restart:.0} restart");
         if run > 0 {
             runs.push(Run { whole, verify, restart });
         }
-        // So that the next restart need not wait for its turn.
-        std::thread::sleep(last * 5 + Duration::from_secs(1));
+        calm();
     }
     let middle = |part: fn(&Run) -> f64| median(runs.iter().map(part)).context("no run");
     let (own, verify, restart) =
         (middle(Run::own)?, middle(|run| run.verify)?, middle(|run| run.restart)?);
     let limit = 150.0 + SHARE * (verify + restart);
-    Ok(Row::judged(
-        format!("set_hosts to proved, {hosts} hosts: own time (wall)"),
-        format!("at most 150 ms + 5 % = {limit:.0} ms"),
-        format!("{own:.0} ms of {:.0} ms", middle(|run| run.whole)?),
-        format!("nagios4 -v {verify:.0} ms, bare restart {restart:.0} ms"),
-        own <= limit,
-    ))
+    let what = format!("set_hosts to proved, {hosts} hosts: own time (wall)");
+    let target = format!("at most 150 ms + 5 % = {limit:.0} ms");
+    let measured = format!("{own:.0} ms of {:.0} ms", middle(|run| run.whole)?);
+    let baseline = format!("nagios4 -v {verify:.0} ms, bare restart {restart:.0} ms");
+    if own < -limit {
+        let why =
+            "Nagios's own times differ by more than what is measured; repeat it on a quiet machine";
+        return Ok(Row::unclear(what, target, measured, baseline, why));
+    }
+    Ok(Row::judged(what, target, measured, baseline, own <= limit))
 }
 
 /// Of the whole configuration, as an administrator would.

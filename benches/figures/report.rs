@@ -30,6 +30,18 @@ impl Row {
             verdict,
         }
     }
+
+    /// Measured, but not so that it tells anything.
+    pub fn unclear(
+        what: impl Into<String>,
+        target: impl Into<String>,
+        measured: impl Into<String>,
+        baseline: impl Into<String>,
+        why: &str,
+    ) -> Self {
+        let verdict = format!("UNCLEAR: {why}");
+        Self { verdict, ..Self::judged(what, target, measured, baseline, false) }
+    }
 }
 
 pub struct Report {

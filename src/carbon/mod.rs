@@ -40,6 +40,10 @@ pub struct Config {
     /// The longest pause between two attempts.
     #[serde(with = "crate::settings::duration")]
     pub max_backoff: Duration,
+    /// Between two looks whether Graphite shows what Carbon has taken; 0s: no
+    /// look is taken.
+    #[serde(with = "crate::settings::duration")]
+    pub read_back_interval: Duration,
 }
 
 impl Default for Config {
@@ -53,6 +57,7 @@ impl Default for Config {
             max_batch_points: 10_000,
             replay_window: Duration::from_secs(3600),
             max_backoff: Duration::from_secs(60),
+            read_back_interval: Duration::from_secs(600),
         }
     }
 }

@@ -68,9 +68,13 @@ impl BatchLimit {
         self.current = (self.current / 2).max(Self::LOWEST);
     }
 
-    /// After a receipt that came within half its time.
-    pub fn received(&mut self) {
-        self.current = (self.current + self.current / 4).min(self.highest);
+    /// After a receipt. Only where there was time to spare the next batch is a
+    /// larger one: a receiver that is slow, but steady, is to see no further
+    /// time-out, each of which would bring back all that it had lately.
+    pub fn received(&mut self, waited: Duration, timeout: Duration) {
+        if waited <= timeout / 2 {
+            self.current = (self.current + self.current / 4).min(self.highest);
+        }
     }
 }
 
@@ -111,7 +115,11 @@ mod tests {
         }
         assert_eq!(limit.points(), BatchLimit::LOWEST);
         for _ in 0..40 {
-            limit.received();
+            limit.received(Duration::from_secs(6), Duration::from_secs(10));
+        }
+        assert_eq!(limit.points(), BatchLimit::LOWEST);
+        for _ in 0..40 {
+            limit.received(Duration::from_secs(5), Duration::from_secs(10));
         }
         assert_eq!(limit.points(), 10_000);
     }

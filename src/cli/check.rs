@@ -123,13 +123,20 @@ fn judge_perfdata(status: &PerfdataStatus, now: i64) -> Finding {
     let sinks = status.sinks.as_deref().unwrap_or_default();
     let stuck = sinks.iter().find_map(|sink| sink.trouble.as_deref());
     let trouble = status.trouble.as_deref().or(stuck);
+    let unseen = status.read_back_trouble.as_deref();
     let (verdict, text) = match trouble {
         Some(trouble) if status.trouble.is_some() || age >= LATE_CRITICAL => {
             (Verdict::Critical, trouble.to_owned())
         }
         Some(trouble) => (Verdict::Warning, trouble.to_owned()),
         None if age >= LATE_WARNING => (Verdict::Warning, format!("perfdata waits since {age} s")),
-        None => (Verdict::Ok, format!("perfdata flows to {}", output::plural(sinks.len(), "sink"))),
+        None => match unseen {
+            Some(unseen) => (Verdict::Warning, unseen.to_owned()),
+            None => {
+                let sinks = output::plural(sinks.len(), "sink");
+                (Verdict::Ok, format!("perfdata flows to {sinks}"))
+            }
+        },
     };
     let sum = |of: fn(&SinkStatus) -> Option<i64>| sinks.iter().filter_map(of).sum::<i64>();
     let perfdata = format!(
@@ -167,7 +174,7 @@ mod tests {
     }
 
     fn off() -> PerfdataStatus {
-        PerfdataStatus::new(None, None, None, None, None, None, None, None)
+        PerfdataStatus::new(None, None, None, None, None, None, None, None, None)
     }
 
     fn status() -> HostsStatus {
@@ -223,6 +230,8 @@ mod tests {
         assert_eq!(verdict(&long), Verdict::Critical);
         let behind = PerfdataStatus { oldest_time: Some(NOW - LATE_WARNING), ..flowing() };
         assert_eq!(verdict(&behind), Verdict::Warning);
+        let unseen = PerfdataStatus { read_back_trouble: Some("unseen".into()), ..flowing() };
+        assert_eq!(verdict(&unseen), Verdict::Warning);
         let unreadable = PerfdataStatus { trouble: Some("no spool".into()), ..flowing() };
         assert_eq!(verdict(&unreadable), Verdict::Critical);
     }

@@ -50,9 +50,11 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     let scratch = scratch(&state);
     let (hosts, keeper, restarter, first_checks) =
         Hosts::start(config.hosts.clone(), nagios, Arc::clone(&state)).await?;
+    let graphite = graphite::Client::new(&config.graphite)?;
+    let metrics = Metrics::new(graphite.clone());
+    let live = hosts.live_nodes();
     let (shipping, crew) =
-        Shipping::start(&config.perfdata, &config.carbon, state, hosts.live_nodes()).await?;
-    let metrics = Metrics::new(graphite::Client::new(&config.graphite)?);
+        Shipping::start(&config.perfdata, &config.carbon, graphite, state, live).await?;
     let door = rpc::Door::bind(&config.rpc).await?;
     for address in door.addresses() {
         tracing::info!(%address, "Thrift is served here");
@@ -68,7 +70,14 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     for carrier in crew.carriers {
         group.add("perfdata to Carbon", |stop| carrier.run(stop));
     }
-    let services = rpc::Services { hosts: hosts.clone(), metrics: metrics.clone(), shipping };
+    if let Some(read_back) = crew.read_back {
+        group.add("perfdata from Graphite", |stop| read_back.run(stop));
+    }
+    let services = rpc::Services {
+        hosts: hosts.clone(),
+        metrics: metrics.clone(),
+        shipping: shipping.clone(),
+    };
     group.add("thrift", |stop| door.serve(services, stop));
     let reloader = Reloader {
         path: path.to_owned(),
@@ -76,6 +85,7 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         scratch,
         hosts,
         metrics,
+        shipping,
         hangup,
     };
     group.add("reload", |stop| reloader.run(stop));
@@ -110,6 +120,7 @@ struct Reloader {
     scratch: PathBuf,
     hosts: Hosts,
     metrics: Metrics,
+    shipping: Shipping,
     hangup: Signal,
 }
 
@@ -137,6 +148,7 @@ impl Reloader {
         for part in self.current.needs_restart(&new) {
             tracing::warn!("{part} has changed; that takes a restart of weather-balloon");
         }
+        self.shipping.reconfigure(client.clone());
         self.metrics.reconfigure(client);
         self.hosts
             .reconfigure(new.hosts.clone(), Nagios::new(new.nagios.clone(), &self.scratch))

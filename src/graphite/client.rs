@@ -68,6 +68,11 @@ impl Client {
         }))))
     }
 
+    /// The nodes above every host's node.
+    pub fn prefix(&self) -> &str {
+        &self.0.config.prefix
+    }
+
     /// A host's series whose names match the key, sorted by name; times
     /// ascending. Without a window it is the 24 hours up to now; with one, what
     /// lies after its start, up to and with its end. `max_points` is for each

@@ -103,6 +103,7 @@ pub(super) fn perfdata(view: &shipping::View) -> wire::PerfdataStatus {
         lost_bytes: long(spool.lost_bytes),
         trouble: spool.trouble,
         sinks: Some(view.sinks.iter().map(sink).collect()),
+        read_back_trouble: view.read_back_trouble.clone(),
     }
 }
 

@@ -3,9 +3,9 @@
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::carbon::{self, Backoff, BatchLimit, Receipt, SendError, Sender};
@@ -13,6 +13,7 @@ use crate::state::{Shipped, State};
 use crate::telemetry::sentence;
 
 use super::load::{Load, Loader, Wanted};
+use super::read_back::Probe;
 use super::{Listing, Sink, SinkStatus};
 
 /// Small files that share a batch; each batch costs a connection.
@@ -22,12 +23,14 @@ pub struct Carrier {
     sink: Sink,
     sender: Sender,
     limit: BatchLimit,
+    receipt_timeout: Duration,
     backoff: Backoff,
     /// Away while a blocking thread fills it.
     loader: Option<Loader>,
     listing: watch::Receiver<Listing>,
     state: Arc<State>,
     status: watch::Sender<SinkStatus>,
+    probes: mpsc::Sender<Probe>,
 }
 
 enum Carried {
@@ -44,12 +47,14 @@ impl Carrier {
         loader: Loader,
         listing: watch::Receiver<Listing>,
         state: Arc<State>,
-        status: watch::Sender<SinkStatus>,
-    ) -> Self {
+        probes: mpsc::Sender<Probe>,
+    ) -> (Self, watch::Receiver<SinkStatus>) {
+        let (status, receiver) = watch::channel(SinkStatus::default());
         // Any number serves: it keeps several appliances from trying in step.
         let seed = RandomState::new().hash_one(&sink.name);
-        Self {
+        let carrier = Self {
             limit: BatchLimit::new(config.max_batch_points),
+            receipt_timeout: config.receipt_timeout,
             backoff: Backoff::new(config.max_backoff, seed),
             loader: Some(loader),
             sink,
@@ -57,7 +62,9 @@ impl Carrier {
             listing,
             state,
             status,
-        }
+            probes,
+        };
+        (carrier, receiver)
     }
 
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
@@ -165,8 +172,10 @@ impl Carrier {
             // After a restart the batch goes out again, which harms nobody.
             trouble.get_or_insert(format!("receipts are not kept: {}", sentence(&fault)));
         }
-        if receipt.is_some() {
-            self.limit.received();
+        if let Some(receipt) = receipt {
+            // A few are enough: where there is no room nobody waits for it.
+            load.probe.map(|probe| self.probes.try_send(probe).ok());
+            self.limit.received(receipt.waited, self.receipt_timeout);
             self.backoff.reset();
         }
         self.status.send_modify(|status| {

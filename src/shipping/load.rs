@@ -8,6 +8,7 @@ use crate::state::{Shipped, State};
 
 use super::LiveNodes;
 use super::progress::key;
+use super::read_back::Probe;
 
 /// Makes batches; its memory is used again.
 pub(super) struct Loader {
@@ -34,6 +35,7 @@ pub(super) struct Load {
     pub(super) lines: u64,
     pub(super) bad_lines: u64,
     pub(super) resent: u64,
+    pub(super) probe: Option<Probe>,
     /// The first file that could not be read.
     pub(super) trouble: Option<perfdata::Error>,
 }
@@ -125,7 +127,14 @@ impl Loader {
                 match self.parser.line(
                     line,
                     |node| live.contains(node),
-                    |sample| framer.push(&sample),
+                    |sample| {
+                        framer.push(&sample);
+                        // Rarely, and mostly from the batch's second half: which
+                        // one is chance enough, as checks spread over time.
+                        if framer.points().is_power_of_two() {
+                            load.probe = Some(Probe::of(&sample));
+                        }
+                    },
                 ) {
                     Ok(_) => load.lines += 1,
                     // A setting, not a fault.

@@ -2,24 +2,26 @@
 //! own pace, and a file goes when all have it and none will want it again.
 //!
 //! The spooler lists the spool and removes what is done with; a carrier takes
-//! files to one Carbon.
+//! files to one Carbon; the reader-back asks Graphite whether it shows them.
 
 mod carrier;
 mod load;
 mod progress;
+mod read_back;
 mod spooler;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::perfdata::SpoolFile;
 use crate::state::State;
-use crate::{carbon, perfdata};
+use crate::{carbon, graphite, perfdata};
 
 pub use carrier::Carrier;
+pub use read_back::ReadBack;
 pub use spooler::Spooler;
 
 use progress::Progress;
@@ -63,6 +65,8 @@ pub struct View {
     pub spool: Option<SpoolStatus>,
     /// By address.
     pub sinks: Vec<(String, SinkStatus)>,
+    /// Points that a Carbon has taken do not appear in Graphite.
+    pub read_back_trouble: Option<String>,
 }
 
 /// What the spool holds, oldest first.
@@ -88,32 +92,39 @@ impl Sink {
 pub struct Shipping {
     spool: Option<watch::Receiver<SpoolStatus>>,
     sinks: Vec<(Arc<str>, watch::Receiver<SinkStatus>)>,
+    read_back: Option<watch::Receiver<Option<String>>>,
+    graphite: watch::Sender<Option<graphite::Client>>,
 }
 
 /// The tasks of the part, to be run together; none where it is off.
 pub struct Crew {
     pub spooler: Option<Spooler>,
     pub carriers: Vec<Carrier>,
+    pub read_back: Option<ReadBack>,
 }
 
 impl Shipping {
     /// A handle of a part that is off.
     pub fn off() -> Self {
-        Self { spool: None, sinks: Vec::new() }
+        let graphite = watch::Sender::new(None);
+        Self { spool: None, sinks: Vec::new(), read_back: None, graphite }
     }
 
     /// Takes up each sink's work where its receipts end.
     pub async fn start(
         perfdata: &perfdata::Config,
         carbon: &carbon::Config,
+        graphite: Option<graphite::Client>,
         state: Arc<State>,
         live: LiveNodes,
     ) -> Result<(Self, Crew), crate::state::Error> {
         if !perfdata.is_on() {
-            let crew = Crew { spooler: None, carriers: Vec::new() };
+            let crew = Crew { spooler: None, carriers: Vec::new(), read_back: None };
             return Ok((Self::off(), crew));
         }
         let (listing, listed) = watch::channel(Listing::default());
+        let graphite = watch::Sender::new(graphite);
+        let (probes, taken) = mpsc::channel(ReadBack::MAX_PROBES);
         let mut sinks = Vec::new();
         let mut carriers = Vec::new();
         let mut shown = Vec::new();
@@ -128,21 +139,31 @@ impl Shipping {
             // Every sink reads the same lines; one of them keeps the bad ones.
             let load =
                 load::Loader::new(perfdata, carbon.protocol, live.clone(), place == 0, &state);
-            let (status, receiver) = watch::channel(SinkStatus::default());
-            carriers.push(Carrier::new(
+            let (carrier, receiver) = Carrier::new(
                 sink.clone(),
                 carbon::Sender::new(destination.clone(), carbon),
                 carbon,
                 load,
                 listed.clone(),
                 Arc::clone(&state),
-                status,
-            ));
+                probes.clone(),
+            );
+            carriers.push(carrier);
             shown.push((destination.as_str().into(), receiver));
             sinks.push(sink);
         }
         let (spooler, spool) = Spooler::new(perfdata, sinks, listing, state);
-        Ok((Self { spool: Some(spool), sinks: shown }, Crew { spooler: Some(spooler), carriers }))
+        let looks = !carbon.read_back_interval.is_zero() && !carriers.is_empty();
+        let (read_back, seen) = looks
+            .then(|| ReadBack::new(carbon.read_back_interval, taken, graphite.subscribe()))
+            .unzip();
+        let shipping = Self { spool: Some(spool), sinks: shown, read_back: seen, graphite };
+        Ok((shipping, Crew { spooler: Some(spooler), carriers, read_back }))
+    }
+
+    /// Reads back from another Graphite, or from none.
+    pub fn reconfigure(&self, graphite: Option<graphite::Client>) {
+        self.graphite.send_replace(graphite);
     }
 
     pub fn view(&self) -> View {
@@ -153,6 +174,7 @@ impl Shipping {
                 .iter()
                 .map(|(name, status)| (name.to_string(), status.borrow().clone()))
                 .collect(),
+            read_back_trouble: self.read_back.as_ref().and_then(|seen| seen.borrow().clone()),
         }
     }
 }

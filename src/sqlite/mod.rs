@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -59,6 +59,19 @@ impl Database {
             }
         })?;
         Ok(Self { path: path.into(), connection: Arc::new(Mutex::new(connection)) })
+    }
+
+    /// A further connection to the same database, which only reads and does not
+    /// wait for the writer. Blocks.
+    pub fn reader(&self) -> Result<Self, Error> {
+        let open = |source| Error::Open { path: self.path.to_path_buf(), source };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags).map_err(open)?;
+        connection.busy_timeout(Duration::from_secs(5)).map_err(open)?;
+        connection
+            .execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cache_size = -2048;")
+            .map_err(open)?;
+        Ok(Self { path: self.path.clone(), connection: Arc::new(Mutex::new(connection)) })
     }
 
     /// Runs `work` on a blocking thread with the connection to itself.

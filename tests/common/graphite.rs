@@ -44,9 +44,14 @@ impl Graphite {
 
     /// Ready to take points and to answer.
     pub fn start() -> Graphite {
+        Self::start_creating("inf")
+    }
+
+    /// With so many new series a minute, beyond which Carbon drops points.
+    pub fn start_creating(creates: &str) -> Graphite {
         // Another process may take a port between our look and Carbon's bind.
         for _ in 0..3 {
-            if let Some(graphite) = Self::try_start() {
+            if let Some(graphite) = Self::try_start(creates) {
                 return graphite;
             }
         }
@@ -55,7 +60,7 @@ impl Graphite {
         );
     }
 
-    fn try_start() -> Option<Graphite> {
+    fn try_start(creates: &str) -> Option<Graphite> {
         let dir = Scratch::new();
         for name in ["conf", "whisper", "log", "run", "web"] {
             fs::create_dir(dir.path().join(name)).unwrap();
@@ -64,10 +69,15 @@ impl Graphite {
         let at = dir.path().to_str().unwrap();
         fs::write(
             dir.path().join("conf/carbon.conf"),
-            carbon_conf(at, line_port, pickle_port, query_port),
+            carbon_conf(at, line_port, pickle_port, query_port)
+                .replace("CREATES_PER_MINUTE = inf", &format!("CREATES_PER_MINUTE = {creates}")),
         )
         .unwrap();
-        fs::write(dir.path().join("conf/storage-schemas.conf"), SCHEMAS).unwrap();
+        fs::write(
+            dir.path().join("conf/storage-schemas.conf"),
+            shipped("storage-schemas.conf") + OTHER_SCHEMAS,
+        )
+        .unwrap();
         fs::write(dir.path().join("web/local_settings.py"), local_settings(at, query_port))
             .unwrap();
         let carbon = start_carbon(dir.path());
@@ -305,20 +315,20 @@ fn start_web(dir: &Path, port: u16) -> Child {
     keeper::spawn(web).unwrap()
 }
 
-const SCHEMAS: &str = r"[carbon]
-pattern = ^carbon\.
-retentions = 60:1d
+/// A file of those for Carbon that we ship.
+fn shipped(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/carbon").join(name))
+        .unwrap()
+}
 
-[nagios]
-pattern = ^nagios\.
-retentions = 10m:90d
-
+const OTHER_SCHEMAS: &str = r"
 [default]
 pattern = .*
 retentions = 60s:1d
 ";
 
 fn carbon_conf(dir: &str, line: u16, pickle: u16, query: u16) -> String {
+    let snippet = shipped("carbon.conf.snippet");
     format!(
         "[cache]
 STORAGE_DIR = {dir}
@@ -331,7 +341,6 @@ ENABLE_LOGROTATION = False
 USER =
 MAX_CACHE_SIZE = inf
 MAX_UPDATES_PER_SECOND = 5000
-MAX_CREATES_PER_MINUTE = inf
 LINE_RECEIVER_INTERFACE = 127.0.0.1
 LINE_RECEIVER_PORT = {line}
 ENABLE_UDP_LISTENER = False
@@ -347,7 +356,7 @@ LOG_CACHE_HITS = False
 CACHE_WRITE_STRATEGY = sorted
 WHISPER_AUTOFLUSH = False
 WHISPER_FALLOCATE_CREATE = True
-"
+{snippet}"
     )
 }
 

@@ -3,10 +3,13 @@
 pub mod appliance;
 pub mod carbon;
 pub mod clients;
+pub mod flow;
 pub mod graphite;
 pub mod http;
 pub mod keeper;
 pub mod nagios;
 pub mod nrpe;
 pub mod perfdata;
+pub mod receiver;
 pub mod thrift;
+pub mod usage;

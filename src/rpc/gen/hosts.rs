@@ -1325,10 +1325,12 @@ pub struct PerfdataStatus {
   pub lost_bytes: Option<i64>,
   pub trouble: Option<String>,
   pub sinks: Option<Vec<SinkStatus>>,
+  /// Points that a Carbon has taken do not appear in Graphite.
+  pub read_back_trouble: Option<String>,
 }
 
 impl PerfdataStatus {
-  pub fn new<F1, F2, F3, F4, F5, F6, F7, F8>(enabled: F1, files: F2, bytes: F3, oldest_time: F4, lost_files: F5, lost_bytes: F6, trouble: F7, sinks: F8) -> PerfdataStatus where F1: Into<Option<bool>>, F2: Into<Option<i64>>, F3: Into<Option<i64>>, F4: Into<Option<i64>>, F5: Into<Option<i64>>, F6: Into<Option<i64>>, F7: Into<Option<String>>, F8: Into<Option<Vec<SinkStatus>>> {
+  pub fn new<F1, F2, F3, F4, F5, F6, F7, F8, F9>(enabled: F1, files: F2, bytes: F3, oldest_time: F4, lost_files: F5, lost_bytes: F6, trouble: F7, sinks: F8, read_back_trouble: F9) -> PerfdataStatus where F1: Into<Option<bool>>, F2: Into<Option<i64>>, F3: Into<Option<i64>>, F4: Into<Option<i64>>, F5: Into<Option<i64>>, F6: Into<Option<i64>>, F7: Into<Option<String>>, F8: Into<Option<Vec<SinkStatus>>>, F9: Into<Option<String>> {
     PerfdataStatus {
       enabled: enabled.into(),
       files: files.into(),
@@ -1338,6 +1340,7 @@ impl PerfdataStatus {
       lost_bytes: lost_bytes.into(),
       trouble: trouble.into(),
       sinks: sinks.into(),
+      read_back_trouble: read_back_trouble.into(),
     }
   }
 }
@@ -1353,6 +1356,7 @@ impl TSerializable for PerfdataStatus {
     let mut f_6: Option<i64> = None;
     let mut f_7: Option<String> = None;
     let mut f_8: Option<Vec<SinkStatus>> = None;
+    let mut f_9: Option<String> = None;
     loop {
       let field_ident = i_prot.read_field_begin()?;
       if field_ident.field_type == TType::Stop {
@@ -1398,6 +1402,10 @@ impl TSerializable for PerfdataStatus {
           i_prot.read_list_end()?;
           f_8 = Some(val);
         },
+        9 => {
+          let val = i_prot.read_string()?;
+          f_9 = Some(val);
+        },
         _ => {
           i_prot.skip(field_ident.field_type)?;
         },
@@ -1414,6 +1422,7 @@ impl TSerializable for PerfdataStatus {
       lost_bytes: f_6,
       trouble: f_7,
       sinks: f_8,
+      read_back_trouble: f_9,
     };
     Ok(ret)
   }
@@ -1464,6 +1473,11 @@ impl TSerializable for PerfdataStatus {
       o_prot.write_list_end()?;
       o_prot.write_field_end()?
     }
+    if let Some(ref fld_var) = self.read_back_trouble {
+      o_prot.write_field_begin(&TFieldIdentifier::new("read_back_trouble", TType::String, 9))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
     o_prot.write_field_stop()?;
     o_prot.write_struct_end()
   }
@@ -1480,6 +1494,7 @@ impl Default for PerfdataStatus {
       lost_bytes: Some(0),
       trouble: Some("".to_owned()),
       sinks: Some(Vec::new()),
+      read_back_trouble: Some("".to_owned()),
     }
   }
 }

@@ -1,0 +1,169 @@
+use std::sync::Arc;
+
+use super::answer::{Rate, Selection, Sum};
+use super::columns::{Columns, Piece};
+use super::query::{Error, Group, Report};
+
+const DAY: i64 = 86_400;
+
+/// The use of each day of [start, end), in the order of time.
+pub(super) fn by_day(
+    columns: &Columns,
+    selection: &Selection,
+    start: i64,
+    end: i64,
+) -> Result<Vec<Group>, Error> {
+    let start = columns.earliest().map_or(end, |earliest| earliest.max(start));
+    if start >= end {
+        return Ok(Vec::new());
+    }
+    let first_day = start.div_euclid(DAY);
+    let days = (end - 1).div_euclid(DAY).abs_diff(first_day) + 1;
+    if days > Report::MAX_DAYS {
+        return Err(Error::TooManyDays { days });
+    }
+    let mut calendar = Calendar::new(first_day, days as usize);
+    let mut several = Vec::new();
+    columns.scan(start, end, |piece| {
+        let (group, rate) = selection.group(piece.user, piece.shape);
+        if group != 0 {
+            return;
+        }
+        let (from, to) = calendar.add(&piece, rate);
+        if columns.instances().is_alone(piece.instance) {
+            calendar.count(from, to);
+        } else {
+            several.push((piece.instance, from, to));
+        }
+    });
+    several.sort_unstable();
+    for days in merged(several) {
+        calendar.count(days.0, days.1);
+    }
+    Ok(calendar.groups())
+}
+
+/// Joins the days of each instance, so that none holds it twice.
+fn merged(several: Vec<(i64, u32, u32)>) -> impl Iterator<Item = (u32, u32)> {
+    let mut several = several.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let (instance, from, mut to) = several.next()?;
+        while let Some((.., more)) =
+            several.next_if(|(other, next, _)| *other == instance && *next <= to)
+        {
+            to = to.max(more);
+        }
+        Some((from, to))
+    })
+}
+
+/// A segment that covers many days costs no more than one that covers two:
+/// its whole days are noted where they begin and where they end.
+struct Calendar {
+    first_day: i64,
+    /// Of days that segments cover in part.
+    parts: Vec<Sum>,
+    /// What runs all day long, more or less than the day before.
+    whole: Vec<Change>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Change {
+    running: i128,
+    vcpus: i128,
+    unknown: i128,
+    instances: i64,
+}
+
+impl Calendar {
+    fn new(first_day: i64, days: usize) -> Self {
+        let whole = vec![Change::default(); days + 1];
+        Self { first_day, parts: vec![Sum::default(); days], whole }
+    }
+
+    /// The first and the last day of the piece, as places in the calendar.
+    fn add(&mut self, piece: &Piece, rate: Rate) -> (u32, u32) {
+        let place = |time: i64| time.div_euclid(DAY).abs_diff(self.first_day) as usize;
+        let (first, last) = (place(piece.from), place(piece.to - 1));
+        if first == last {
+            self.parts[first].add(piece.to.abs_diff(piece.from), rate);
+        } else {
+            self.parts[first].add((DAY - piece.from.rem_euclid(DAY)) as u64, rate);
+            self.parts[last].add(((piece.to - 1).rem_euclid(DAY) + 1) as u64, rate);
+            self.whole[first + 1].change(1, rate);
+            self.whole[last].change(-1, rate);
+        }
+        (first as u32, last as u32)
+    }
+
+    /// One instance was up on each of these days.
+    fn count(&mut self, first: u32, last: u32) {
+        self.whole[first as usize].instances += 1;
+        self.whole[last as usize + 1].instances -= 1;
+    }
+
+    fn groups(&self) -> Vec<Group> {
+        let mut all_day = Change::default();
+        let mut groups = Vec::new();
+        for (day, (part, change)) in (self.first_day..).zip(self.parts.iter().zip(&self.whole)) {
+            all_day.running += change.running;
+            all_day.vcpus += change.vcpus;
+            all_day.unknown += change.unknown;
+            all_day.instances += change.instances;
+            let seconds = |all_day: i128| all_day.unsigned_abs() * DAY as u128;
+            let sum = Sum {
+                cpu: part.cpu + seconds(all_day.vcpus),
+                uptime: part.uptime + seconds(all_day.running),
+                unknown: part.unknown + seconds(all_day.unknown),
+                instances: all_day.instances.unsigned_abs(),
+            };
+            if sum.uptime > 0 {
+                groups.push(sum.group(Arc::from(date(day)), None));
+            }
+        }
+        groups
+    }
+}
+
+impl Change {
+    fn change(&mut self, by: i128, rate: Rate) {
+        self.running += by;
+        self.vcpus += by * i128::from(rate.vcpus);
+        self.unknown += by * i128::from(rate.unknown);
+    }
+}
+
+/// The Gregorian date of a day since 1970-01-01.
+fn date(day: i64) -> String {
+    // Years are counted from March, so that the leap day is their last.
+    let since = day + 719_468;
+    let (era, of_era) = (since.div_euclid(146_097), since.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{:02}", of_year - (153 * from_march + 2) / 5 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (day, written) in [
+            (0, "1970-01-01"),
+            (-1, "1969-12-31"),
+            (59, "1970-03-01"),
+            (789, "1972-02-29"),
+            (11_016, "2000-02-29"),
+            (20_454, "2026-01-01"),
+            (47_540, "2100-02-28"),
+            (47_541, "2100-03-01"),
+            (-719_468, "0000-03-01"),
+        ] {
+            assert_eq!(date(day), written);
+        }
+    }
+}
