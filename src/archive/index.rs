@@ -115,6 +115,13 @@ impl Index {
         Some(self.insert(Member { path: path.into(), id, chain: NONE, newest, kept: newest }))
     }
 
+    /// Makes room for so many more series.
+    pub fn reserve(&mut self, count: usize) {
+        self.members.reserve(count);
+        let Self { members, hasher, .. } = self;
+        self.by_path.reserve(count, |place| hash_of(hasher, members, *place));
+    }
+
     /// A series as the file has it. None where its path is there already.
     pub fn restore(&mut self, id: u32, path: &str, newest: u32) -> Option<u32> {
         if self.find(path).is_some() {
@@ -143,11 +150,7 @@ impl Index {
             self.members[place as usize] = Some(member);
         }
         let Self { members, hasher, .. } = self;
-        self.by_path.insert_unique(hash, place, |place| {
-            // Only places of members are in the table.
-            let path = members[*place as usize].as_ref().map_or("", |member| &*member.path);
-            hasher.hash_one(path)
-        });
+        self.by_path.insert_unique(hash, place, |place| hash_of(hasher, members, *place));
         place
     }
 
@@ -200,11 +203,42 @@ impl Index {
         let end = self.members.len() as u32;
         self.free.retain(|place| *place < end);
         let Self { members, hasher, .. } = self;
-        self.by_path.shrink_to(0, |place| {
-            let path = members[*place as usize].as_ref().map_or("", |member| &*member.path);
-            hasher.hash_one(path)
-        });
+        self.by_path.shrink_to(0, |place| hash_of(hasher, members, *place));
         self.nodes.shrink_to_fit();
+    }
+}
+
+/// Of the path of a series; only places of series are in the table.
+fn hash_of(hasher: &RandomState, members: &[Option<Member>], place: u32) -> u64 {
+    hasher.hash_one(members[place as usize].as_ref().map_or("", |member| &*member.path))
+}
+
+/// Finds a series by its id, which is quick because ids are given out in runs.
+/// It holds for an index that does not change.
+pub(super) struct ById {
+    /// By run: where the run's places are, or [`NONE`].
+    runs: Vec<u32>,
+    places: Vec<[u32; RUN as usize]>,
+}
+
+impl ById {
+    pub fn of(index: &Index) -> Self {
+        let mut found = Self { runs: vec![NONE; index.next_run as usize], places: Vec::new() };
+        for (place, member) in index.iter() {
+            let at = &mut found.runs[(member.id / RUN) as usize];
+            if *at == NONE {
+                *at = found.places.len() as u32;
+                found.places.push([NONE; RUN as usize]);
+            }
+            found.places[*at as usize][(member.id % RUN) as usize] = place;
+        }
+        found
+    }
+
+    /// The series' place.
+    pub fn find(&self, id: u32) -> Option<u32> {
+        let places = self.places.get(*self.runs.get((id / RUN) as usize)? as usize)?;
+        Some(places[(id % RUN) as usize]).filter(|place| *place != NONE)
     }
 }
 
@@ -251,6 +285,12 @@ mod tests {
             assert_eq!(ids[39], ids[32] + 7);
         }
         assert_eq!(index.next_run(), 10);
+        let by_id = ById::of(&index);
+        for (place, member) in index.iter() {
+            assert_eq!(by_id.find(member.id), Some(place));
+        }
+        let unused = (0..20 * RUN).filter(|id| by_id.find(*id).is_none()).count();
+        assert_eq!(unused, 20 * RUN as usize - 200);
     }
 
     #[test]

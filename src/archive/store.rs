@@ -1,6 +1,6 @@
 //! One opened metrics.db: what is in memory of it, and its connections.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::grid::Grid;
 use super::head::{Frozen, Log};
-use super::index::Index;
+use super::index::{ById, Index};
 use super::tables::{self, Meta};
 use super::{Config, KnownNode, Stats, migrations};
 use crate::sqlite::{self, Database};
@@ -275,6 +275,7 @@ fn begin(
 
 fn load(db: &Connection, plan: &Plan, next_run: u32, counts: &Counts) -> rusqlite::Result<Index> {
     let mut index = Index::new(&plan.prefix, plan.max_series, next_run);
+    index.reserve(tables::series_count(db)?);
     tables::each_series(db, |row| {
         let restored = row.ok().and_then(|(id, path, newest)| index.restore(id, path, newest));
         if restored.is_none() {
@@ -286,12 +287,11 @@ fn load(db: &Connection, plan: &Plan, next_run: u32, counts: &Counts) -> rusqlit
 
 fn replay(db: &Connection, memory: &mut Memory, counts: &Counts) -> rusqlite::Result<()> {
     let Memory { index, head, .. } = memory;
-    let places: HashMap<u32, u32> =
-        index.iter().map(|(place, member)| (member.id, place)).collect();
+    let by_id = ById::of(index);
     tables::each_journalled(db, |point| match point {
         Ok((series, slot, value)) => {
             // Points of series that were forgotten are still in the journal.
-            let member = places.get(&series).and_then(|place| index.get_mut(*place));
+            let member = by_id.find(series).and_then(|place| index.get_mut(place));
             if let Some(member) = member {
                 head.push(&mut member.chain, slot, value);
                 member.newest = member.newest.max(slot);

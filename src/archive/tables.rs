@@ -99,6 +99,10 @@ pub(super) fn delete_series(db: &Connection, id: u32) -> rusqlite::Result<()> {
     Ok(())
 }
 
+pub(super) fn series_count(db: &Connection) -> rusqlite::Result<usize> {
+    db.query_row("SELECT count(*) FROM series", [], |row| row.get(0))
+}
+
 /// Every series by id: its id, path and newest slot.
 pub(super) fn each_series(
     db: &Connection,
