@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::columns::Columns;
@@ -35,17 +36,17 @@ impl Columns {
         labels: &[Label],
         staff: bool,
     ) -> Vec<Group> {
-        let mut sums = vec![Sum::default(); labels.len()];
+        let mut sums = Sums::new(labels.len());
         let mut distinct = Distinct::new(self.instances());
         self.scan(start, end, |piece| {
             let (group, rate) = selection.group(piece.user, piece.shape);
-            // A group beyond the last one: the filter leaves it out.
-            if let Some(sum) = sums.get_mut(group as usize) {
-                sum.add(piece.to.abs_diff(piece.from), rate);
-                sum.instances += u64::from(distinct.is_first(piece.instance, group));
+            if sums.add(group, piece.to.abs_diff(piece.from), rate)
+                && distinct.is_first(piece.instance, group)
+            {
+                sums.count(group);
             }
         });
-        let used = sums.iter().zip(labels).filter(|(sum, _)| sum.uptime > 0);
+        let used = sums.into_sums().zip(labels).filter(|(sum, _)| sum.uptime > 0);
         used.map(|(sum, label)| sum.group(Arc::clone(&label.name), staff.then_some(label.is_staff)))
             .collect()
     }
@@ -55,9 +56,8 @@ impl Columns {
             .gaps()
             .filter_map(|(id, from, to)| {
                 let (from, to) = (from.max(start), to.map_or(end, |to| to.min(end)));
-                let name = self.clouds().name_of(id)?;
-                let asked = from < to && cloud.is_none_or(|cloud| **name == *cloud);
-                asked.then(|| Gap { cloud: Arc::clone(name), from, to })
+                let gap = (from < to).then(|| Gap { cloud: self.clouds().shown(id), from, to })?;
+                cloud.is_none_or(|cloud| *gap.cloud == *cloud).then_some(gap)
             })
             .collect();
         gaps.sort_by(|a, b| (a.from, &a.cloud).cmp(&(b.from, &b.cloud)));
@@ -133,6 +133,68 @@ fn part(names: &Names, groups: bool, wanted: impl Fn(&Label) -> bool) -> Vec<u32
     names.groups().iter().map(|group| by_group[*group as usize]).collect()
 }
 
+/// The sums of every group while they grow. Nearly all fit 64 bits, which is
+/// what the processor is fast at; those that do not go on in `wide`.
+pub(super) struct Sums {
+    narrow: Vec<Narrow>,
+    wide: HashMap<u32, Sum>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Narrow {
+    cpu: u64,
+    uptime: u64,
+    /// At most the uptime.
+    unknown: u64,
+    instances: u64,
+}
+
+impl Sums {
+    pub(super) fn new(groups: usize) -> Self {
+        Self { narrow: vec![Narrow::default(); groups], wide: HashMap::new() }
+    }
+
+    /// False for a group beyond the last: the filter leaves it out.
+    #[inline]
+    pub(super) fn add(&mut self, group: u32, seconds: u64, rate: Rate) -> bool {
+        let Some(sum) = self.narrow.get_mut(group as usize) else { return false };
+        let cpu = seconds.checked_mul(u64::from(rate.vcpus));
+        let cpu = cpu.and_then(|cpu| sum.cpu.checked_add(cpu));
+        match (cpu, sum.uptime.checked_add(seconds)) {
+            (Some(cpu), Some(uptime)) => {
+                (sum.cpu, sum.uptime) = (cpu, uptime);
+                if rate.unknown > 0 {
+                    sum.unknown += seconds;
+                }
+            }
+            _ => self.widen(group, seconds, rate),
+        }
+        true
+    }
+
+    #[cold]
+    fn widen(&mut self, group: u32, seconds: u64, rate: Rate) {
+        let narrow = std::mem::take(&mut self.narrow[group as usize]);
+        let wide = self.wide.entry(group).or_default();
+        wide.take(narrow);
+        wide.add(seconds, rate);
+    }
+
+    #[inline]
+    fn count(&mut self, group: u32) {
+        self.narrow[group as usize].instances += 1;
+    }
+
+    /// By group.
+    pub(super) fn into_sums(mut self) -> impl Iterator<Item = Sum> {
+        (0..).zip(self.narrow).map(move |(group, narrow)| {
+            let mut sum = self.wide.remove(&group).unwrap_or_default();
+            sum.take(narrow);
+            sum
+        })
+    }
+}
+
 /// Wide enough that no number of any segments runs over.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sum {
@@ -144,10 +206,17 @@ pub(super) struct Sum {
 
 impl Sum {
     #[inline]
-    pub(super) fn add(&mut self, seconds: u64, rate: Rate) {
+    fn add(&mut self, seconds: u64, rate: Rate) {
         self.uptime += u128::from(seconds);
         self.cpu += u128::from(seconds) * u128::from(rate.vcpus);
         self.unknown += u128::from(seconds) * u128::from(rate.unknown);
+    }
+
+    fn take(&mut self, narrow: Narrow) {
+        self.cpu += u128::from(narrow.cpu);
+        self.uptime += u128::from(narrow.uptime);
+        self.unknown += u128::from(narrow.unknown);
+        self.instances += narrow.instances;
     }
 
     pub(super) fn group(&self, name: Arc<str>, is_staff: Option<bool>) -> Group {

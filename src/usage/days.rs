@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::answer::{Rate, Selection, Sum};
+use super::answer::{Rate, Selection, Sum, Sums};
 use super::columns::{Columns, Piece};
 use super::query::{Error, Group, Report};
 
@@ -62,38 +62,40 @@ fn merged(several: Vec<(i64, u32, u32)>) -> impl Iterator<Item = (u32, u32)> {
 struct Calendar {
     first_day: i64,
     /// Of days that segments cover in part.
-    parts: Vec<Sum>,
+    parts: Sums,
     /// What runs all day long, more or less than the day before.
     whole: Vec<Change>,
 }
 
+/// Each is at most a number of 32 bits for each segment, and memory holds no
+/// more than 2^31 of those.
 #[derive(Clone, Copy, Default)]
 struct Change {
-    running: i128,
-    vcpus: i128,
-    unknown: i128,
+    running: i64,
+    vcpus: i64,
+    unknown: i64,
     instances: i64,
 }
 
 impl Calendar {
     fn new(first_day: i64, days: usize) -> Self {
         let whole = vec![Change::default(); days + 1];
-        Self { first_day, parts: vec![Sum::default(); days], whole }
+        Self { first_day, parts: Sums::new(days), whole }
     }
 
     /// The first and the last day of the piece, as places in the calendar.
     fn add(&mut self, piece: &Piece, rate: Rate) -> (u32, u32) {
-        let place = |time: i64| time.div_euclid(DAY).abs_diff(self.first_day) as usize;
+        let place = |time: i64| time.div_euclid(DAY).abs_diff(self.first_day) as u32;
         let (first, last) = (place(piece.from), place(piece.to - 1));
         if first == last {
-            self.parts[first].add(piece.to.abs_diff(piece.from), rate);
+            self.parts.add(first, piece.to.abs_diff(piece.from), rate);
         } else {
-            self.parts[first].add((DAY - piece.from.rem_euclid(DAY)) as u64, rate);
-            self.parts[last].add(((piece.to - 1).rem_euclid(DAY) + 1) as u64, rate);
-            self.whole[first + 1].change(1, rate);
-            self.whole[last].change(-1, rate);
+            self.parts.add(first, (DAY - piece.from.rem_euclid(DAY)) as u64, rate);
+            self.parts.add(last, ((piece.to - 1).rem_euclid(DAY) + 1) as u64, rate);
+            self.whole[first as usize + 1].change(1, rate);
+            self.whole[last as usize].change(-1, rate);
         }
-        (first as u32, last as u32)
+        (first, last)
     }
 
     /// One instance was up on each of these days.
@@ -102,15 +104,16 @@ impl Calendar {
         self.whole[last as usize + 1].instances -= 1;
     }
 
-    fn groups(&self) -> Vec<Group> {
+    fn groups(self) -> Vec<Group> {
         let mut all_day = Change::default();
         let mut groups = Vec::new();
-        for (day, (part, change)) in (self.first_day..).zip(self.parts.iter().zip(&self.whole)) {
+        for (day, (part, change)) in (self.first_day..).zip(self.parts.into_sums().zip(&self.whole))
+        {
             all_day.running += change.running;
             all_day.vcpus += change.vcpus;
             all_day.unknown += change.unknown;
             all_day.instances += change.instances;
-            let seconds = |all_day: i128| all_day.unsigned_abs() * DAY as u128;
+            let seconds = |all_day: i64| u128::from(all_day.unsigned_abs()) * DAY as u128;
             let sum = Sum {
                 cpu: part.cpu + seconds(all_day.vcpus),
                 uptime: part.uptime + seconds(all_day.running),
@@ -126,10 +129,10 @@ impl Calendar {
 }
 
 impl Change {
-    fn change(&mut self, by: i128, rate: Rate) {
+    fn change(&mut self, by: i64, rate: Rate) {
         self.running += by;
-        self.vcpus += by * i128::from(rate.vcpus);
-        self.unknown += by * i128::from(rate.unknown);
+        self.vcpus += by * i64::from(rate.vcpus);
+        self.unknown += by * i64::from(rate.unknown);
     }
 }
 

@@ -15,14 +15,6 @@ pub(super) struct Instances {
     settled: bool,
 }
 
-enum Standing {
-    /// Its one segment is all there is of it.
-    Alone,
-    /// Its number among those with several.
-    Several(usize),
-    Unmarked,
-}
-
 impl Instances {
     /// Ids from here on have no mark: marks of all up to here take 20 MiB.
     pub(super) const LIMIT: u32 = 1 << 26;
@@ -69,19 +61,19 @@ impl Instances {
     }
 
     #[inline]
-    fn standing(&self, instance: i64) -> Standing {
-        let Some(small) = Self::markable(instance) else { return Standing::Unmarked };
-        let (word, bit) = place(small);
-        match (self.several.get(word), self.ranks.get(word)) {
-            (Some(several), Some(rank)) if several & bit != 0 => {
-                Standing::Several((rank + (several & (bit - 1)).count_ones()) as usize)
-            }
-            _ => Standing::Alone,
-        }
+    /// Its one segment is all there is of it.
+    pub(super) fn is_alone(&self, instance: i64) -> bool {
+        Self::markable(instance).is_some_and(|small| {
+            let (word, bit) = place(small);
+            self.several.get(word).is_some_and(|several| several & bit == 0)
+        })
     }
 
-    pub(super) fn is_alone(&self, instance: i64) -> bool {
-        matches!(self.standing(instance), Standing::Alone)
+    /// Its number among those with several segments.
+    fn number(&self, instance: i64) -> Option<usize> {
+        let (word, bit) = place(Self::markable(instance)?);
+        let (several, rank) = (self.several.get(word)?, self.ranks.get(word)?);
+        (several & bit != 0).then(|| (rank + (several & (bit - 1)).count_ones()) as usize)
     }
 }
 
@@ -108,17 +100,19 @@ impl<'a> Distinct<'a> {
 
     #[inline]
     pub(super) fn is_first(&mut self, instance: i64, group: u32) -> bool {
-        match self.instances.standing(instance) {
-            Standing::Alone => true,
-            Standing::Several(number) => match self.first_groups.get_mut(number) {
-                Some(first) if *first == group + 1 => false,
-                Some(first) if *first == 0 => {
-                    *first = group + 1;
-                    true
-                }
-                _ => self.others.insert((instance, group)),
-            },
-            Standing::Unmarked => self.others.insert((instance, group)),
+        self.instances.is_alone(instance) || self.is_first_of_several(instance, group)
+    }
+
+    fn is_first_of_several(&mut self, instance: i64, group: u32) -> bool {
+        let number = self.instances.number(instance);
+        match number.and_then(|number| self.first_groups.get_mut(number)) {
+            Some(first) if *first == group + 1 => false,
+            Some(first) if *first == 0 => {
+                *first = group + 1;
+                true
+            }
+            // Another group than the first, or an instance without a mark.
+            _ => self.others.insert((instance, group)),
         }
     }
 }

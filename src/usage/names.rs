@@ -67,7 +67,7 @@ impl Names {
         self.labels.clear();
         self.groups.clear();
         for entry in &self.entries {
-            let name = entry.name.clone().unwrap_or_else(|| format!("#{}", entry.id).into());
+            let name = entry.name.clone().unwrap_or_else(|| unnamed(entry.id));
             let group = *known.entry(Arc::clone(&name)).or_insert_with(|| {
                 self.labels.push(Label { name, is_staff: false });
                 (self.labels.len() - 1) as u32
@@ -95,6 +95,16 @@ impl Names {
     pub(super) fn name_of(&self, id: i64) -> Option<&Arc<str>> {
         self.entries.get(self.find(id)? as usize)?.name.as_ref()
     }
+
+    /// What it is shown as.
+    pub(super) fn shown(&self, id: i64) -> Arc<str> {
+        self.name_of(id).map_or_else(|| unnamed(id), Arc::clone)
+    }
+}
+
+/// What no row has named yet still has its use shown.
+fn unnamed(id: i64) -> Arc<str> {
+    format!("#{id}").into()
 }
 
 /// What segments have in common; there are few of them.
