@@ -52,7 +52,7 @@ impl Chunk {
             .iter()
             .map(|(id, row)| {
                 let offset = u16::try_from(id.abs_diff(first_id));
-                debug_assert!(offset.is_ok(), "pieces() cuts before offsets grow too far");
+                debug_assert!(offset.is_ok(), "piece() cuts before offsets grow too far");
                 Row { offset: offset.unwrap_or(u16::MAX), ..*row }
             })
             .collect();
@@ -79,7 +79,7 @@ impl Chunk {
     }
 
     /// The rows of all blocks that may overlap [start, end).
-    pub(super) fn rows_near(&self, start: i64, end: i64) -> impl Iterator<Item = &[Row]> {
+    pub(super) fn blocks_near(&self, start: i64, end: i64) -> impl Iterator<Item = &[Row]> {
         self.blocks.iter().zip(self.rows.chunks(Self::BLOCK_ROWS)).filter_map(
             move |(block, rows)| {
                 let near = i64::from(block.from) < end
@@ -89,35 +89,34 @@ impl Chunk {
         )
     }
 
-    fn rows_with_ids(&self) -> impl Iterator<Item = (i64, Row)> {
-        self.rows.iter().map(|row| (self.first_id + i64::from(row.offset), *row))
-    }
-
     /// What stands in the place of `old` once `changes` (by id, each id once)
     /// are laid over it. `appended`: nothing lies behind, so that chunks are
     /// best filled up. `arrived` hears the instance of each row that was not
-    /// there.
+    /// there. `merged` is room to work in.
     pub(super) fn merge(
         old: Option<&Self>,
         changes: &[Change],
         appended: bool,
+        merged: &mut Vec<(i64, Row)>,
         mut arrived: impl FnMut(u32),
     ) -> Vec<Self> {
-        let mut merged = Vec::with_capacity(old.map_or(0, Self::len) + changes.len());
-        let mut standing = old.into_iter().flat_map(Self::rows_with_ids).peekable();
+        merged.clear();
+        let (first_id, mut standing) = old.map_or((0, &[][..]), |old| (old.first_id, &old.rows));
+        let with_id = |row: &Row| (first_id + i64::from(row.offset), *row);
         for (id, change) in changes {
-            while let Some(row) = standing.next_if(|(standing, _)| standing < id) {
-                merged.push(row);
-            }
-            let replaced = standing.next_if(|(standing, _)| standing == id);
+            let before = standing.partition_point(|row| with_id(row).0 < *id);
+            merged.extend(standing[..before].iter().map(with_id));
+            standing = &standing[before..];
+            let replaced = standing.first().filter(|row| with_id(row).0 == *id);
+            standing = &standing[usize::from(replaced.is_some())..];
             if let Some(row) = change {
-                if replaced.is_none_or(|(_, old)| old.instance != row.instance) {
+                if replaced.is_none_or(|old| old.instance != row.instance) {
                     arrived(row.instance);
                 }
                 merged.push((*id, *row));
             }
         }
-        merged.extend(standing);
+        merged.extend(standing.iter().map(with_id));
         let wanted = if appended {
             Self::MAX_ROWS
         } else {

@@ -27,29 +27,18 @@ pub struct Columns {
 /// A segment with a time, an id or a shape beyond what rows are made for. Any
 /// value is answered exactly; it only takes more room and time.
 #[derive(Clone, Copy, Debug)]
-struct OddRow {
-    instance: i64,
-    user: u32,
-    shape: u32,
-    from: i64,
-    to: Option<i64>,
+pub(super) struct OddRow {
+    pub(super) instance: i64,
+    pub(super) user: u32,
+    pub(super) shape: u32,
+    pub(super) from: i64,
+    pub(super) to: Option<i64>,
 }
 
 enum Kept {
     Not,
     Row(Row),
     Odd(OddRow),
-}
-
-/// The part of a segment that lies in a window.
-#[derive(Clone, Copy)]
-pub(super) struct Piece {
-    pub(super) instance: i64,
-    pub(super) user: u32,
-    pub(super) shape: u32,
-    pub(super) from: i64,
-    /// After `from`.
-    pub(super) to: i64,
 }
 
 impl Columns {
@@ -158,8 +147,13 @@ impl Columns {
     /// `changes` are by id, each id once.
     fn merge(&mut self, changes: &[Change]) {
         let old = std::mem::take(&mut self.chunks);
-        let mut arrived = Vec::new();
+        let (mut arrived, mut room) = (Vec::new(), Vec::new());
         let mut chunks = Vec::with_capacity(old.len() + changes.len() / 2048 + 1);
+        let mut lay = |chunk, changes: &[Change], last: bool, chunks: &mut Vec<Arc<Chunk>>| {
+            let merged =
+                Chunk::merge(chunk, changes, last, &mut room, |instance| arrived.push(instance));
+            chunks.extend(merged.into_iter().map(Arc::new));
+        };
         let mut left = changes;
         for (at, chunk) in old.iter().enumerate() {
             let next = old.get(at + 1).map(|next| next.first_id());
@@ -171,14 +165,11 @@ impl Columns {
             if mine.is_empty() {
                 chunks.push(Arc::clone(chunk));
             } else {
-                let merged =
-                    Chunk::merge(Some(chunk), mine, next.is_none(), |new| arrived.push(new));
-                chunks.extend(merged.into_iter().map(Arc::new));
+                lay(Some(chunk), mine, next.is_none(), &mut chunks);
             }
         }
         if !left.is_empty() {
-            let merged = Chunk::merge(None, left, true, |new| arrived.push(new));
-            chunks.extend(merged.into_iter().map(Arc::new));
+            lay(None, left, true, &mut chunks);
         }
         self.chunks = chunks;
         if !arrived.is_empty() {
@@ -231,27 +222,12 @@ impl Columns {
         rows.into_iter().chain(odd).min()
     }
 
-    /// Shows every segment's part of [start, end), by id.
-    #[inline]
-    pub(super) fn scan(&self, start: i64, end: i64, mut visit: impl FnMut(Piece)) {
-        for rows in self.chunks.iter().flat_map(|chunk| chunk.rows_near(start, end)) {
-            for row in rows {
-                let from = i64::from(row.from).max(start);
-                let to = if row.to == RUNNING { end } else { i64::from(row.to).min(end) };
-                if from < to {
-                    let (instance, shape) = (i64::from(row.instance), u32::from(row.shape));
-                    visit(Piece { instance, user: row.user, shape, from, to });
-                }
-            }
-        }
-        for odd in self.odd.values() {
-            let from = odd.from.max(start);
-            let to = odd.to.map_or(end, |to| to.min(end));
-            if from < to {
-                let OddRow { instance, user, shape, .. } = *odd;
-                visit(Piece { instance, user, shape, from, to });
-            }
-        }
+    pub(super) fn chunks(&self) -> impl Iterator<Item = &Chunk> {
+        self.chunks.iter().map(|chunk| &**chunk)
+    }
+
+    pub(super) fn odd(&self) -> impl Iterator<Item = &OddRow> {
+        self.odd.values()
     }
 }
 

@@ -1,10 +1,14 @@
 use std::sync::Arc;
 
-use super::answer::{Rate, Selection, Sum};
-use super::columns::{Columns, Piece};
+use super::chunk::Row;
+use super::columns::Columns;
+use super::instances::Instances;
 use super::query::{Error, Group, Report};
+use super::scan::{Piece, Tally, scan};
+use super::selection::{Counts, Rate, Selection};
+use super::sums::{Sum, Sums};
 
-const DAY: i64 = 86_400;
+const DAY: u64 = 86_400;
 
 /// The use of each day of [start, end), in the order of time.
 pub(super) fn by_day(
@@ -17,33 +21,23 @@ pub(super) fn by_day(
     if start >= end {
         return Ok(Vec::new());
     }
-    let first_day = start.div_euclid(DAY);
-    let days = (end - 1).div_euclid(DAY).abs_diff(first_day) + 1;
+    let first_day = start.div_euclid(DAY.cast_signed());
+    let days = (end - 1).div_euclid(DAY.cast_signed()).abs_diff(first_day) + 1;
     if days > Report::MAX_DAYS {
         return Err(Error::TooManyDays { days });
     }
-    let mut calendar = Calendar::new(first_day, days as usize);
-    let mut several = Vec::new();
-    columns.scan(start, end, |piece| {
-        let (group, rate) = selection.group(piece.user, piece.shape);
-        if group != 0 {
-            return;
-        }
-        let (from, to) = calendar.add(&piece, rate);
-        if columns.instances().is_alone(piece.instance) {
-            calendar.count(from, to);
-        } else {
-            several.push((piece.instance, from, to));
-        }
-    });
+    let mut calendar = Calendar::new(columns, selection, first_day, days as usize);
+    scan(columns, start, end, &mut calendar);
+    let mut several = std::mem::take(&mut calendar.several);
     several.sort_unstable();
-    for days in merged(several) {
-        calendar.count(days.0, days.1);
+    for (first, last) in merged(several) {
+        calendar.count(first, last);
     }
     Ok(calendar.groups())
 }
 
-/// Joins the days of each instance, so that none holds it twice.
+/// Joins the days of each instance, sorted by it and then by time, so that no
+/// day holds it twice.
 fn merged(several: Vec<(i64, u32, u32)>) -> impl Iterator<Item = (u32, u32)> {
     let mut several = several.into_iter().peekable();
     std::iter::from_fn(move || {
@@ -59,41 +53,60 @@ fn merged(several: Vec<(i64, u32, u32)>) -> impl Iterator<Item = (u32, u32)> {
 
 /// A segment that covers many days costs no more than one that covers two:
 /// its whole days are noted where they begin and where they end.
-struct Calendar {
+struct Calendar<'a> {
+    selection: &'a Selection,
+    instances: &'a Instances,
     first_day: i64,
+    /// When the first day begins. It may wrap: pieces are less than
+    /// [`Report::MAX_DAYS`] later, and so is the difference that wraps back.
+    midnight: i64,
     /// Of days that segments cover in part.
-    parts: Vec<Sum>,
+    parts: Sums,
     /// What runs all day long, more or less than the day before.
     whole: Vec<Change>,
+    /// Of instances with several segments: the days of each.
+    several: Vec<(i64, u32, u32)>,
 }
 
+/// Each is at most a number of 32 bits for each segment, and memory holds no
+/// more than 2^31 of those.
 #[derive(Clone, Copy, Default)]
 struct Change {
-    running: i128,
-    vcpus: i128,
-    unknown: i128,
+    running: i64,
+    vcpus: i64,
+    unknown: i64,
     instances: i64,
 }
 
-impl Calendar {
-    fn new(first_day: i64, days: usize) -> Self {
-        let whole = vec![Change::default(); days + 1];
-        Self { first_day, parts: vec![Sum::default(); days], whole }
+impl<'a> Calendar<'a> {
+    fn new(columns: &'a Columns, selection: &'a Selection, first_day: i64, days: usize) -> Self {
+        Self {
+            selection,
+            instances: columns.instances(),
+            first_day,
+            midnight: first_day.wrapping_mul(DAY.cast_signed()),
+            parts: Sums::new(days),
+            whole: vec![Change::default(); days + 1],
+            several: Vec::new(),
+        }
     }
 
-    /// The first and the last day of the piece, as places in the calendar.
+    /// Adds the piece to its days: the first and the last, as places in the
+    /// calendar.
+    #[inline]
     fn add(&mut self, piece: &Piece, rate: Rate) -> (u32, u32) {
-        let place = |time: i64| time.div_euclid(DAY).abs_diff(self.first_day) as usize;
-        let (first, last) = (place(piece.from), place(piece.to - 1));
+        let since = |time: i64| time.wrapping_sub(self.midnight).cast_unsigned();
+        let (from, to) = (since(piece.from), since(piece.to));
+        let (first, last) = ((from / DAY) as u32, ((to - 1) / DAY) as u32);
         if first == last {
-            self.parts[first].add(piece.to.abs_diff(piece.from), rate);
+            self.parts.add(first, (to - from) as u32, rate, 0);
         } else {
-            self.parts[first].add((DAY - piece.from.rem_euclid(DAY)) as u64, rate);
-            self.parts[last].add(((piece.to - 1).rem_euclid(DAY) + 1) as u64, rate);
-            self.whole[first + 1].change(1, rate);
-            self.whole[last].change(-1, rate);
+            self.parts.add(first, (DAY - from % DAY) as u32, rate, 0);
+            self.parts.add(last, (to - u64::from(last) * DAY) as u32, rate, 0);
+            self.whole[first as usize + 1].change(1, rate);
+            self.whole[last as usize].change(-1, rate);
         }
-        (first as u32, last as u32)
+        (first, last)
     }
 
     /// One instance was up on each of these days.
@@ -102,15 +115,17 @@ impl Calendar {
         self.whole[last as usize + 1].instances -= 1;
     }
 
-    fn groups(&self) -> Vec<Group> {
+    fn groups(mut self) -> Vec<Group> {
         let mut all_day = Change::default();
         let mut groups = Vec::new();
-        for (day, (part, change)) in (self.first_day..).zip(self.parts.iter().zip(&self.whole)) {
+        let days = self.whole.len() as u32 - 1;
+        for (day, (at, change)) in (self.first_day..).zip((0..days).zip(&self.whole)) {
+            let part = self.parts.take(at);
             all_day.running += change.running;
             all_day.vcpus += change.vcpus;
             all_day.unknown += change.unknown;
             all_day.instances += change.instances;
-            let seconds = |all_day: i128| all_day.unsigned_abs() * DAY as u128;
+            let seconds = |all_day: i64| u128::from(all_day.unsigned_abs()) * u128::from(DAY);
             let sum = Sum {
                 cpu: part.cpu + seconds(all_day.vcpus),
                 uptime: part.uptime + seconds(all_day.running),
@@ -125,11 +140,36 @@ impl Calendar {
     }
 }
 
+impl Tally for Calendar<'_> {
+    fn rows(&mut self, rows: &[Row], start: u32, end: u32) {
+        for row in rows {
+            let (from, to) = (row.from.max(start), row.to.min(end));
+            if from < to {
+                self.piece(&Piece::of(row, from.into(), to.into()));
+            }
+        }
+    }
+
+    #[inline]
+    fn piece(&mut self, piece: &Piece) {
+        let rate = self.selection.rate(piece.user, piece.shape);
+        if rate.counts == Counts::Not {
+            return;
+        }
+        let (first, last) = self.add(piece, rate);
+        if self.instances.is_alone(piece.instance) {
+            self.count(first, last);
+        } else {
+            self.several.push((piece.instance, first, last));
+        }
+    }
+}
+
 impl Change {
-    fn change(&mut self, by: i128, rate: Rate) {
+    fn change(&mut self, by: i64, rate: Rate) {
         self.running += by;
-        self.vcpus += by * i128::from(rate.vcpus);
-        self.unknown += by * i128::from(rate.unknown);
+        self.vcpus += by * i64::from(rate.vcpus);
+        self.unknown += by * i64::from(rate.counts == Counts::Unknown);
     }
 }
 

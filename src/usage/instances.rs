@@ -1,7 +1,5 @@
 //! Which instances have several segments, so that each is counted once.
 
-use std::collections::HashSet;
-
 /// Marks for the instances whose ids are small, as a store's own numbers are.
 /// Others have no mark; they are told apart by their id in every answer.
 #[derive(Clone, Debug, Default)]
@@ -13,14 +11,6 @@ pub(super) struct Instances {
     ranks: Vec<u32>,
     several_count: u32,
     settled: bool,
-}
-
-enum Standing {
-    /// Its one segment is all there is of it.
-    Alone,
-    /// Its number among those with several.
-    Several(usize),
-    Unmarked,
 }
 
 impl Instances {
@@ -69,19 +59,19 @@ impl Instances {
     }
 
     #[inline]
-    fn standing(&self, instance: i64) -> Standing {
-        let Some(small) = Self::markable(instance) else { return Standing::Unmarked };
-        let (word, bit) = place(small);
-        match (self.several.get(word), self.ranks.get(word)) {
-            (Some(several), Some(rank)) if several & bit != 0 => {
-                Standing::Several((rank + (several & (bit - 1)).count_ones()) as usize)
-            }
-            _ => Standing::Alone,
-        }
+    /// Its one segment is all there is of it.
+    pub(super) fn is_alone(&self, instance: i64) -> bool {
+        Self::markable(instance).is_some_and(|small| {
+            let (word, bit) = place(small);
+            self.several.get(word).is_some_and(|several| several & bit == 0)
+        })
     }
 
-    pub(super) fn is_alone(&self, instance: i64) -> bool {
-        matches!(self.standing(instance), Standing::Alone)
+    /// Its number among those with several segments.
+    fn number(&self, instance: i64) -> Option<usize> {
+        let (word, bit) = place(Self::markable(instance)?);
+        let (several, rank) = (self.several.get(word)?, self.ranks.get(word)?);
+        (several & bit != 0).then(|| (rank + (several & (bit - 1)).count_ones()) as usize)
     }
 }
 
@@ -90,36 +80,55 @@ fn place(instance: u32) -> (usize, u64) {
     ((instance / 64) as usize, 1 << (instance % 64))
 }
 
-/// Tells the first segment of an instance in a group from its later ones, for
-/// one answer.
+/// Counts each instance once in each group, for one answer.
 pub(super) struct Distinct<'a> {
     instances: &'a Instances,
+    groups: &'a [u32],
     /// By number among those with several: the first group seen, plus one.
     first_groups: Vec<u32>,
-    /// The pairs beyond each instance's first group.
-    others: HashSet<(i64, u32)>,
+    /// What the first groups do not tell; the same may be here many times.
+    others: Vec<(i64, u32)>,
 }
 
 impl<'a> Distinct<'a> {
-    pub(super) fn new(instances: &'a Instances) -> Self {
+    /// `groups`: the group of each number that is counted by.
+    pub(super) fn new(instances: &'a Instances, groups: &'a [u32]) -> Self {
         let first_groups = vec![0; instances.several_count as usize];
-        Self { instances, first_groups, others: HashSet::new() }
+        Self { instances, groups, first_groups, others: Vec::new() }
     }
 
     #[inline]
-    pub(super) fn is_first(&mut self, instance: i64, group: u32) -> bool {
-        match self.instances.standing(instance) {
-            Standing::Alone => true,
-            Standing::Several(number) => match self.first_groups.get_mut(number) {
-                Some(first) if *first == group + 1 => false,
-                Some(first) if *first == 0 => {
-                    *first = group + 1;
-                    true
-                }
-                _ => self.others.insert((instance, group)),
-            },
-            Standing::Unmarked => self.others.insert((instance, group)),
+    pub(super) fn is_alone(&self, instance: i64) -> bool {
+        self.instances.is_alone(instance)
+    }
+
+    /// True where the instance counts for the number now. Where it is false,
+    /// `others` may tell of it in the end.
+    pub(super) fn is_new(&mut self, instance: i64, number: u32) -> bool {
+        if self.is_alone(instance) {
+            return true;
         }
+        let group = self.groups[number as usize];
+        let place = self.instances.number(instance);
+        match place.and_then(|place| self.first_groups.get_mut(place)) {
+            Some(first) if *first == group + 1 => false,
+            Some(first) if *first == 0 => {
+                *first = group + 1;
+                true
+            }
+            // Another group than the first, or an instance without a mark.
+            _ => {
+                self.others.push((instance, group));
+                false
+            }
+        }
+    }
+
+    /// The group of each instance that is still to be counted there.
+    pub(super) fn others(mut self) -> impl Iterator<Item = u32> {
+        self.others.sort_unstable();
+        self.others.dedup();
+        self.others.into_iter().map(|(_, group)| group)
     }
 }
 
@@ -128,18 +137,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instance_is_first_once_in_each_group() {
+    fn an_instance_counts_once_in_each_group() {
         let mut instances = Instances::default();
         for instance in [0, 63, 64, 1000, 63, 1000, 1000] {
             instances.mark(instance);
         }
         instances.settle();
-        let mut distinct = Distinct::new(&instances);
-        let mut first = |instance, group| distinct.is_first(instance, group);
-        assert!(first(0, 7) && first(64, 7));
-        assert!(first(63, 7) && !first(63, 7) && first(63, 8) && !first(63, 8) && !first(63, 7));
-        assert!(first(1000, 7) && !first(1000, 7));
+        let groups: Vec<u32> = (0..10).collect();
+        let mut distinct = Distinct::new(&instances, &groups);
         let far = i64::from(Instances::LIMIT);
-        assert!(first(far, 1) && !first(far, 1) && first(far, 2) && first(-1, 1) && !first(-1, 1));
+        let mut counts = [0; 10];
+        for (instance, group) in [
+            (0, 7),
+            (64, 7),
+            (63, 7),
+            (63, 7),
+            (63, 8),
+            (63, 8),
+            (63, 7),
+            (1000, 8),
+            (1000, 8),
+            (far, 1),
+            (far, 1),
+            (far, 2),
+            (-1, 1),
+            (-1, 1),
+        ] {
+            counts[group as usize] += u32::from(distinct.is_new(instance, group));
+        }
+        distinct.others().for_each(|group| counts[group as usize] += 1);
+        assert_eq!(counts, [0, 2, 1, 0, 0, 0, 0, 3, 2, 0]);
     }
 }

@@ -6,6 +6,7 @@
 
 mod answer;
 mod board;
+mod by_name;
 mod chunk;
 mod columns;
 mod days;
@@ -13,6 +14,9 @@ mod instances;
 mod names;
 mod query;
 mod rows;
+mod scan;
+mod selection;
+mod sums;
 
 pub use board::{Refresh, Usage};
 pub use columns::Columns;

@@ -1,6 +1,6 @@
 //! The small tables: users, clouds, flavors, and the shapes of segments.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What a group is shown as.
@@ -12,50 +12,47 @@ pub(super) struct Label {
 
 #[derive(Clone, Debug)]
 struct Entry {
-    id: i64,
     revision: i64,
-    /// Absent until its row comes.
-    name: Option<Arc<str>>,
+    name: Arc<str>,
     is_staff: bool,
 }
 
-/// A table of named things, numbered from 0 as they come. Those of one name
-/// make one group; it is staff if one of them is.
+/// A table of named things. Those that segments use are numbered from 0 as
+/// they come to use, so that those who use most lie close together. Those of
+/// one name make one group; it is staff if one of them is.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
+    entries: HashMap<i64, Entry>,
     numbers: HashMap<i64, u32>,
-    entries: Vec<Entry>,
+    ids: Vec<i64>,
+    /// By number: the first number of that name.
     groups: Vec<u32>,
+    /// By number; all of a group have the same.
     labels: Vec<Label>,
     settled: bool,
 }
 
 impl Names {
-    pub(super) fn number(&mut self, id: i64) -> u32 {
-        *self.numbers.entry(id).or_insert_with(|| {
-            self.settled = false;
-            self.entries.push(Entry { id, revision: i64::MIN, name: None, is_staff: false });
-            // More than four thousand million names do not fit in memory.
-            (self.entries.len() - 1) as u32
-        })
-    }
-
     pub(super) fn find(&self, id: i64) -> Option<u32> {
         self.numbers.get(&id).copied()
     }
 
+    pub(super) fn number(&mut self, id: i64) -> u32 {
+        *self.numbers.entry(id).or_insert_with(|| {
+            self.settled = false;
+            self.ids.push(id);
+            // More than four thousand million names do not fit in memory.
+            (self.ids.len() - 1) as u32
+        })
+    }
+
+    /// Passes over a revision lower than the one that is known.
     pub(super) fn set(&mut self, id: i64, revision: i64, name: &str, is_staff: bool) {
-        let number = self.number(id);
-        let entry = &mut self.entries[number as usize];
-        if entry.name.is_some() && revision < entry.revision {
+        if self.entries.get(&id).is_some_and(|entry| revision < entry.revision) {
             return;
         }
-        entry.revision = revision;
-        if entry.name.as_deref() != Some(name) || entry.is_staff != is_staff {
-            entry.name = Some(name.into());
-            entry.is_staff = is_staff;
-            self.settled = false;
-        }
+        self.entries.insert(id, Entry { revision, name: name.into(), is_staff });
+        self.settled = false;
     }
 
     /// Must come after the last change and before the next answer.
@@ -63,17 +60,20 @@ impl Names {
         if self.settled {
             return;
         }
-        let mut known: HashMap<Arc<str>, u32> = HashMap::with_capacity(self.entries.len());
+        let staff: HashSet<Arc<str>> = self
+            .entries
+            .values()
+            .filter(|entry| entry.is_staff)
+            .map(|entry| Arc::clone(&entry.name))
+            .collect();
+        let mut known: HashMap<Arc<str>, u32> = HashMap::with_capacity(self.ids.len());
         self.labels.clear();
         self.groups.clear();
-        for entry in &self.entries {
-            let name = entry.name.clone().unwrap_or_else(|| format!("#{}", entry.id).into());
-            let group = *known.entry(Arc::clone(&name)).or_insert_with(|| {
-                self.labels.push(Label { name, is_staff: false });
-                (self.labels.len() - 1) as u32
-            });
-            self.labels[group as usize].is_staff |= entry.is_staff;
-            self.groups.push(group);
+        for (number, id) in (0..).zip(&self.ids) {
+            let name = self.shown(*id);
+            let is_staff = staff.contains(&name);
+            self.groups.push(*known.entry(Arc::clone(&name)).or_insert(number));
+            self.labels.push(Label { name, is_staff });
         }
         self.settled = true;
     }
@@ -82,18 +82,28 @@ impl Names {
         self.settled
     }
 
-    /// Each thing's group, by its number.
+    pub(super) fn len(&self) -> u32 {
+        self.labels.len() as u32
+    }
+
+    /// Of each number the one that stands for all of its name.
     pub(super) fn groups(&self) -> &[u32] {
         &self.groups
     }
 
-    pub(super) fn labels(&self) -> &[Label] {
-        &self.labels
+    /// The label of a number that this table gave.
+    pub(super) fn label(&self, number: u32) -> &Label {
+        &self.labels[number as usize]
     }
 
     /// Absent where no row named it.
     pub(super) fn name_of(&self, id: i64) -> Option<&Arc<str>> {
-        self.entries.get(self.find(id)? as usize)?.name.as_ref()
+        self.entries.get(&id).map(|entry| &entry.name)
+    }
+
+    /// What it is shown as: what no row has named still has its use shown.
+    pub(super) fn shown(&self, id: i64) -> Arc<str> {
+        self.name_of(id).map_or_else(|| format!("#{id}").into(), Arc::clone)
     }
 }
 
