@@ -17,6 +17,7 @@ pub mod telemetry;
 pub mod graphite;
 pub mod nagios;
 pub mod state;
+pub mod store;
 // floor 3: the jobs
 pub mod hosts;
 pub mod metrics;

@@ -10,7 +10,11 @@ use weather_balloon::state::{
 fn set(ids: &[&str]) -> HostSet {
     let given: Vec<_> = ids
         .iter()
-        .map(|id| GivenHost { id: (*id).into(), display_name: format!("vm {id}"), address: "::1".into() })
+        .map(|id| GivenHost {
+            id: (*id).into(),
+            display_name: format!("vm {id}"),
+            address: "::1".into(),
+        })
         .collect();
     HostSet::parse(&given).unwrap()
 }
@@ -54,7 +58,8 @@ async fn what_was_settled_is_found_again() {
     }
     let state = open(dir.path()).unwrap();
     let found = state.snapshot().await.unwrap();
-    let live: Vec<_> = found.live.iter().map(|one| (one.generation.source.clone(), one.set.clone())).collect();
+    let live: Vec<_> =
+        found.live.iter().map(|one| (one.generation.source.clone(), one.set.clone())).collect();
     assert_eq!(live, [(cloud, set(&["b", "c"])), (Source::Rpc, set(&["a"]))]);
     assert!(found.live.iter().all(|one| one.generation.proved.is_some()));
     assert_eq!(found.pending.len(), 1, "only the newest pending one of a source is resumed");

@@ -11,9 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::{HostFaults, HostId, Source};
 use crate::nagios::Nagios;
-use crate::state::{
-    Applied, Generation, LiveSet, NewGeneration, Recorded, State,
-};
+use crate::state::{Applied, Generation, LiveSet, NewGeneration, Recorded, State};
 
 use super::restarter::Link;
 use super::union::{Sets, as_faults};

@@ -5,6 +5,7 @@ mod address;
 mod display_name;
 mod host;
 mod metric;
+mod segment;
 mod source;
 mod window;
 
@@ -12,5 +13,6 @@ pub use address::Address;
 pub use display_name::DisplayName;
 pub use host::{GivenHost, Host, HostFault, HostFaults, HostField, HostId, HostSet, SENTINEL_HOST};
 pub use metric::{Datapoint, KeyFault, MetricKey, MetricNode, MetricPart, Series};
+pub use segment::{CloudRow, FlavorRow, GapRow, SegmentRow, UserRow};
 pub use source::{Source, SourceFault};
 pub use window::{Window, WindowFault};
