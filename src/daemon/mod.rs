@@ -1,1 +1,137 @@
-//! daemon
+//! The process: builds every part once, in floor order, and holds them
+//! together until it is told to stop.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::group::Group;
+use crate::hosts::Hosts;
+use crate::metrics::Metrics;
+use crate::nagios::Nagios;
+use crate::state::State;
+use crate::{graphite, rpc, telemetry};
+
+/// Tasks that outlast it after SIGTERM are named and left behind.
+const STOP_GRACE: Duration = Duration::from_secs(4);
+/// Blocking work at once: SQLite, files, and nothing that waits for a peer.
+const MAX_BLOCKING_THREADS: usize = 16;
+
+/// Runs the daemon until SIGTERM or SIGINT.
+pub fn serve(path: &Path) -> anyhow::Result<()> {
+    let config = Config::read(path)?;
+    telemetry::init(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
+        .build()
+        .context("cannot start the runtime")?;
+    let outcome = runtime.block_on(run(config, path));
+    // What blocks for longer than the grace is not waited for.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    outcome
+}
+
+async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+
+    let state = State::open(&config.state)?;
+    let nagios = Nagios::new(config.nagios.clone(), &scratch(&state));
+    let scratch = scratch(&state);
+    let (hosts, keeper, restarter, first_checks) =
+        Hosts::start(config.hosts.clone(), nagios, state).await?;
+    let metrics = Metrics::new(graphite::Client::new(&config.graphite)?);
+    let door = rpc::Door::bind(&config.rpc).await?;
+    for address in door.addresses() {
+        tracing::info!(%address, "Thrift is served here");
+    }
+
+    let mut group = Group::new(STOP_GRACE);
+    group.add("generations", |stop| keeper.run(stop));
+    group.add("restarts", |stop| restarter.run(stop));
+    group.add("first checks", |stop| first_checks.run(stop));
+    let services = rpc::Services { hosts: hosts.clone(), metrics: metrics.clone() };
+    group.add("thrift", |stop| door.serve(services, stop));
+    let reloader =
+        Reloader { path: path.to_owned(), current: Arc::new(config), scratch, hosts, metrics };
+    group.add("reload", |stop| reloader.run(stop));
+
+    notify(&[NotifyState::Ready]);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    let told = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        notify(&[NotifyState::Stopping]);
+    };
+    Ok(group.run_until(told).await?)
+}
+
+fn scratch(state: &State) -> PathBuf {
+    state.directory().join("verify")
+}
+
+fn notify(news: &[NotifyState<'_>]) {
+    if let Err(fault) = sd_notify::notify(news) {
+        tracing::warn!("the service supervisor was not told: {fault}");
+    }
+}
+
+/// Takes a changed configuration over on SIGHUP.
+struct Reloader {
+    path: PathBuf,
+    current: Arc<Config>,
+    scratch: PathBuf,
+    hosts: Hosts,
+    metrics: Metrics,
+}
+
+impl Reloader {
+    async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = hangup.recv() => {}
+            }
+            let mut news = vec![NotifyState::Reloading];
+            news.extend(NotifyState::monotonic_usec_now().ok());
+            notify(&news);
+            match self.reload().await {
+                Ok(()) => tracing::info!("the configuration was reloaded"),
+                Err(fault) => tracing::error!("the configuration stays as it was: {fault:#}"),
+            }
+            notify(&[NotifyState::Ready]);
+        }
+    }
+
+    async fn reload(&mut self) -> anyhow::Result<()> {
+        let new = Config::read(&self.path)?;
+        let client = graphite::Client::new(&new.graphite)?;
+        for part in self.current.needs_restart(&new) {
+            tracing::warn!("{part} has changed; that takes a restart of weather-balloon");
+        }
+        self.metrics.reconfigure(client);
+        self.hosts
+            .reconfigure(new.hosts.clone(), Nagios::new(new.nagios.clone(), &self.scratch))
+            .await?;
+        // What only a restart takes over stays the point of comparison.
+        let kept = Config {
+            rpc: self.current.rpc.clone(),
+            state: self.current.state.clone(),
+            log: self.current.log.clone(),
+            ..new
+        };
+        self.current = Arc::new(kept);
+        Ok(())
+    }
+}

@@ -177,7 +177,8 @@ impl Keeper {
                 sentence(&fault)
             );
         }
-        let new: Vec<HostId> = self.watched.difference(&self.proved).cloned().collect();
+        let mut new: Vec<HostId> = self.watched.difference(&self.proved).cloned().collect();
+        new.sort_unstable();
         self.proved.clone_from(&self.watched);
         if !new.is_empty() && self.newcomers.try_send(new).is_err() {
             tracing::debug!("first checks of new hosts are left to Nagios's own schedule");

@@ -286,6 +286,8 @@ impl Keeper {
             watched: hosts.iter().filter(|one| one.watched).count(),
             hosts,
             live_generation: self.live.values().map(|live| live.number).max(),
+            on_disk: self.applied.is_some(),
+            in_step: self.applied.as_ref().is_some_and(|applied| applied.proved_by.is_some()),
             skipped: Arc::new(self.skipped.clone()),
             trouble: self.trouble.clone(),
         }));

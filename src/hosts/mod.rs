@@ -126,6 +126,10 @@ struct Published {
     hosts: Arc<[WatchedHost]>,
     watched: usize,
     live_generation: Option<i64>,
+    /// A hosts file of ours has its name.
+    on_disk: bool,
+    /// Nagios has proved that it read that file.
+    in_step: bool,
     skipped: Arc<BTreeMap<Source, HostFaults>>,
     trouble: Option<String>,
 }
@@ -224,8 +228,8 @@ impl Hosts {
             live_generation: published.live_generation,
             watched: published.watched,
             unwatched: published.hosts.len() - published.watched,
-            in_step: published.live_generation.is_some() && !progress.due,
-            restart_due: progress.due,
+            in_step: published.in_step,
+            restart_due: published.on_disk && !published.in_step,
             trouble: published.trouble.clone().or(progress.trouble),
             restarts: progress.restarts,
             nagios_started: progress.program_start,

@@ -44,7 +44,6 @@ pub(super) enum Event {
 /// How far it is, for everybody to see.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Progress {
-    pub(super) due: bool,
     pub(super) restarts: u64,
     pub(super) program_start: Option<i64>,
     pub(super) last_took: Option<Duration>,
@@ -215,10 +214,9 @@ impl Restarter {
 
     fn publish(&self, program_start: Option<i64>) {
         self.progress.send_modify(|progress| {
-            progress.due = self.pacer.is_due();
             progress.program_start = program_start;
             progress.last_took = self.pacer.last_took();
-            if !progress.due {
+            if !self.pacer.is_due() {
                 progress.trouble = None;
             }
         });

@@ -1,6 +1,6 @@
 //! One question about a host's measurements, and who answers it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::graphite;
 use crate::model::{MetricKey, MetricNode, Series, Window};
@@ -27,7 +27,10 @@ pub enum Error {
 
 /// The handle that doors hold. Clones ask the same source.
 #[derive(Clone, Debug)]
-pub struct Metrics(Source);
+pub struct Metrics {
+    /// Guards which source is asked; held to read or replace the handle only.
+    source: Arc<RwLock<Source>>,
+}
 
 #[derive(Clone, Debug)]
 enum Source {
@@ -36,23 +39,39 @@ enum Source {
     Memory(Arc<[Series]>),
 }
 
+impl From<Option<graphite::Client>> for Source {
+    fn from(client: Option<graphite::Client>) -> Self {
+        client.map_or(Self::None, Self::Graphite)
+    }
+}
+
 impl Metrics {
     /// Without a Graphite every question is answered by [`Error::NoSource`].
     pub fn new(graphite: Option<graphite::Client>) -> Self {
-        Self(graphite.map_or(Source::None, Source::Graphite))
+        Self::of(graphite.into())
+    }
+
+    fn of(source: Source) -> Self {
+        Self { source: Arc::new(RwLock::new(source)) }
+    }
+
+    /// Asks another Graphite, or none, from the next question on.
+    pub fn reconfigure(&self, graphite: Option<graphite::Client>) {
+        *self.source.write().unwrap_or_else(PoisonError::into_inner) = graphite.into();
     }
 
     /// Answers every question with these series: for benchmarks and tests of
     /// the doors.
     #[doc(hidden)]
     pub fn in_memory(series: Vec<Series>) -> Self {
-        Self(Source::Memory(series.into()))
+        Self::of(Source::Memory(series.into()))
     }
 
     /// Series sorted by name; times ascending. A host that nobody measured has
     /// none.
     pub async fn answer(&self, question: &Question) -> Result<Vec<Series>, Error> {
-        match &self.0 {
+        let source = self.source.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match source {
             Source::None => Err(Error::NoSource),
             Source::Graphite(client) => {
                 let Question { node, key, window, max_points } = question;

@@ -4,15 +4,21 @@
 mod address;
 mod display_name;
 mod host;
+mod instance;
 mod metric;
+mod rows;
 mod segment;
+mod sighting;
 mod source;
 mod window;
 
 pub use address::Address;
 pub use display_name::DisplayName;
 pub use host::{GivenHost, Host, HostFault, HostFaults, HostField, HostId, HostSet, SENTINEL_HOST};
+pub use instance::{Details, Flavor, Instance, InstanceId, Label, Owner, OwnerRank, Shape, Size};
 pub use metric::{Datapoint, KeyFault, MetricKey, MetricNode, MetricPart, Series};
-pub use segment::{CloudRow, FlavorRow, GapRow, SegmentRow, UserRow};
+pub use rows::{CloudRow, FlavorRow, GapRow, SegmentRow, UserRow};
+pub use segment::{Moment, Segment, TimeSource};
+pub use sighting::{Departure, Event, EventKind, Sighting, SightingFault};
 pub use source::{Source, SourceFault};
 pub use window::{Window, WindowFault};

@@ -1,59 +1,66 @@
-//! The ledger as its readers see it: rows that never move to another id, each
-//! with the revision of its last change. Times are UTC seconds since 1970.
+use super::Shape;
 
-/// A stretch of one instance's life in which nothing that counts changed.
+/// How the time of a cut is known; the greater one knows better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TimeSource {
+    /// It lies somewhere before or after: nobody looked at the time.
+    Estimate,
+    /// The first listing that showed it.
+    Listing,
+    /// The cloud told the time.
+    Event,
+}
+
+impl TimeSource {
+    pub const ALL: [Self; 3] = [Self::Estimate, Self::Listing, Self::Event];
+}
+
+/// UTC seconds since 1970, and how they are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentRow {
-    /// Stable for ever.
-    pub id: i64,
-    /// Grows over all rows of the ledger; no two rows share one.
-    pub revision: i64,
-    /// Stable for one (cloud, instance id, incarnation).
-    pub instance: i64,
-    pub user: i64,
-    pub cloud: i64,
-    pub flavor: i64,
-    /// Absent: the cloud did not say.
-    pub vcpus: Option<u32>,
-    pub from: i64,
-    /// The first second that is no longer part of it, always after `from`;
-    /// absent: it goes on.
-    pub to: Option<i64>,
-    /// The instance was in a state whose time counts.
+pub struct Moment {
+    pub at: i64,
+    pub by: TimeSource,
+}
+
+/// A stretch of an instance's life with one shape and one state. It goes on or
+/// ends after it began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    pub shape: Shape,
     pub counted: bool,
-    /// The segment proved to be empty: forget it.
-    pub deleted: bool,
+    from: Moment,
+    to: Option<Moment>,
 }
 
-/// Users are the same person in every cloud, by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserRow {
-    pub id: i64,
-    pub revision: i64,
-    pub name: String,
-    /// Absent: the directory was not asked yet.
-    pub is_staff: Option<bool>,
+impl Segment {
+    pub fn open(shape: Shape, counted: bool, from: Moment) -> Self {
+        Self { shape, counted, from, to: None }
+    }
+
+    pub fn from(&self) -> Moment {
+        self.from
+    }
+
+    pub fn to(&self) -> Option<Moment> {
+        self.to
+    }
+
+    /// The segment with this end; absent where nothing would be left of it.
+    pub fn ended(self, to: Moment) -> Option<Self> {
+        (to.at > self.from.at).then_some(Self { to: Some(to), ..self })
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CloudRow {
-    pub id: i64,
-    pub revision: i64,
-    pub name: String,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FlavorRow {
-    pub id: i64,
-    pub revision: i64,
-    pub cloud: i64,
-    pub name: String,
-}
-
-/// A stretch in which nobody asked the cloud, or it did not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GapRow {
-    pub cloud: i64,
-    pub from: i64,
-    pub to: i64,
+    #[test]
+    fn no_segment_is_empty_or_negative() {
+        let at = |at| Moment { at, by: TimeSource::Event };
+        let open = Segment::open(Shape::default(), true, at(10));
+        assert_eq!(open.clone().ended(at(11)).unwrap().to(), Some(at(11)));
+        assert_eq!(open.clone().ended(at(10)), None);
+        assert_eq!(open.ended(at(i64::MIN)), None);
+    }
 }

@@ -15,8 +15,10 @@ use super::{Config, Error};
 /// its files whoever it runs as: no directory above needs to be searchable.
 pub(super) const HERE: &str = "/proc/self/cwd";
 
-/// Where a running Nagios keeps its files; each is moved to the scratch
-/// directory. A socket's path must be short: with 4.4.6 one of 131 bytes
+/// In there, what it may write to: it tries its temporary directories.
+pub(super) const VAR: &str = "var";
+
+/// Where a running Nagios keeps its files; each is moved to that directory. A socket's path must be short: with 4.4.6 one of 131 bytes
 /// passes -v and aborts the start.
 const MOVED: [(&str, &str); 13] = [
     ("log_file", "/nagios.log"),
@@ -64,7 +66,7 @@ pub(super) fn build(main: &MainConfig, places: &Places, config: &Config) -> Resu
         });
     }
     for (key, name) in MOVED {
-        push(&mut text, format_args!("{key}={HERE}{name}\n"));
+        push(&mut text, format_args!("{key}={HERE}/{VAR}{name}\n"));
     }
     text.push_str("use_syslog=0\ncheck_for_updates=0\ndebug_level=0\n");
     text.push_str(&candidate.includes);
@@ -256,6 +258,6 @@ mod tests {
         assert_eq!(lines[..6], ["# comment", "#", "", "#", "interval_length=60", "#"]);
         assert_eq!(lines[6], format!("resource_file={}", etc.root.join("missing").display()));
         assert_eq!(lines[7], format!("cfg_dir={}", etc.root.join("gone").display()));
-        assert!(lines.contains(&"log_file=/proc/self/cwd/nagios.log"));
+        assert!(lines.contains(&"log_file=/proc/self/cwd/var/nagios.log"));
     }
 }

@@ -41,7 +41,7 @@ pub enum Error {
     #[error("{binary} -v gave no verdict ({status}); the last that it said: {said:?}")]
     NoVerdict { binary: PathBuf, status: String, said: String },
     #[error(
-        "{binary} -v may not read all of Nagios's configuration as this user; add the user to Nagios's group. Nagios says: {said}"
+        "{binary} -v may not read all of Nagios's configuration; let Nagios's group read it, and put this user into that group. It says: {said}"
     )]
     NotReadable { binary: PathBuf, said: String },
     #[error("the process is stopping")]

@@ -38,7 +38,7 @@ impl Tree {
             }
             tree.enter(&dir, depth, &mut pending)
                 .map_err(|source| Error::Read { path: dir, source })?;
-            if tree.files.len() + pending.len() > MAX_FILES {
+            if tree.files.len() + tree.dirs.len() + pending.len() > MAX_FILES {
                 return Err(too_many(main));
             }
         }

@@ -105,21 +105,28 @@ fn tail(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The last word counts: the log may tell of an earlier life as well.
+/// The last word of this process's life counts: the log may tell of lives
+/// before and after it, and not every line names its process.
 fn read_fate(log: &str, pid: i32, since: i64) -> Fate {
     let mut fate = Fate::Gone;
     let mut cause: Option<&str> = None;
+    let mut ours = true;
     for line in log.lines() {
         let Some((time, line)) = split_time(line) else { continue };
-        if time < since || names_another(line, pid) {
+        let named = named_pid(line);
+        if line.contains(" starting... (PID=") {
+            ours = named == Some(pid);
+            if ours {
+                (fate, cause) = (Fate::Gone, None);
+            }
+        }
+        if time < since || !named.map_or(ours, |named| named == pid) {
             continue;
         }
         if line.starts_with("Bailing out due to") {
             fate = Fate::BailedOut(text::clean(cause.unwrap_or(line)));
         } else if line.starts_with("Caught SIGTERM") || line.starts_with("Successfully shutdown") {
             fate = Fate::Stopped;
-        } else if line.contains(" starting... (PID=") || line.starts_with("PROGRAM_RESTART") {
-            cause = None;
         } else if cause.is_none() && text::names_a_cause(line) {
             cause = Some(line);
         }
@@ -133,10 +140,9 @@ fn split_time(line: &str) -> Option<(i64, &str)> {
     Some((time.parse().ok()?, text))
 }
 
-/// Whether the line ends with the pid of another process.
-fn names_another(line: &str, pid: i32) -> bool {
-    let named = line.trim_end().strip_suffix(')').and_then(|line| line.rsplit_once("(PID="));
-    named.is_some_and(|(_, named)| named.parse() != Ok(pid))
+/// The process that the line ends with, as some do.
+fn named_pid(line: &str) -> Option<i32> {
+    line.trim_end().strip_suffix(')')?.rsplit_once("(PID=")?.1.parse().ok()
 }
 
 #[cfg(test)]
@@ -185,6 +191,20 @@ half of a line
         assert_eq!(read_fate("[9] Successfully shutdown... (PID=5)\n", 5, 9), Fate::Stopped);
         assert_eq!(read_fate("[9] Successfully shutdown... (PID=6)\n", 5, 9), Fate::Gone);
         assert_eq!(read_fate("[9] Caught SIGSEGV\n", 5, 9), Fate::Gone);
+    }
+
+    #[test]
+    fn other_lives_do_not_count() {
+        let before = "[9] Caught SIGTERM, shutting down...\n[9] Successfully shutdown... (PID=4)\n";
+        let ours = "[9] Nagios 4.4.6 starting... (PID=5)\n";
+        let after = "[9] Nagios 4.4.6 starting... (PID=6)\n[9] Caught SIGTERM, shutting down...\n";
+        let log = format!("{before}{ours}{after}");
+        assert_eq!(read_fate(&log, 5, 9), Fate::Gone);
+        assert_eq!(read_fate(&log, 6, 9), Fate::Stopped);
+        assert_eq!(read_fate(&log, 6, 10), Fate::Gone);
+        let bailed =
+            format!("{LIFE}[202] Nagios 4.4.6 starting... (PID=6)\n[203] Caught SIGTERM\n");
+        assert!(matches!(read_fate(&bailed, 5, 200), Fate::BailedOut(_)));
     }
 
     #[test]

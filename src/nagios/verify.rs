@@ -3,7 +3,7 @@
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
@@ -11,7 +11,7 @@ use nix::unistd::{Gid, Group, Uid, User, geteuid};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-use super::candidate::{self, HERE};
+use super::candidate::{self, HERE, VAR};
 use super::main_config::MainConfig;
 use super::places::{self, Places};
 use super::{Config, Error, VerifyError, text};
@@ -36,7 +36,6 @@ struct Identity {
     group: Gid,
 }
 
-/// Where the verdict was not to accept.
 #[derive(Debug)]
 pub(super) enum Verdict {
     Accepted,
@@ -150,18 +149,25 @@ impl Verdict {
     }
 }
 
-/// Makes the scratch directory and puts the copy there. Only whoever runs the
-/// verify enters it: main configurations may hold mail addresses and the like.
+/// Makes the scratch directory and puts the copy there, for whoever runs the
+/// verify and nobody else: main configurations may hold mail addresses and the
+/// like. That user owns nothing but the part to write to, so that it cannot
+/// turn root's next visit elsewhere.
 fn furnish(scratch: &Path, copy: &str, identity: Option<Identity>) -> io::Result<File> {
-    std::fs::create_dir_all(scratch)?;
-    std::fs::set_permissions(scratch, Permissions::from_mode(0o700))?;
+    let var = scratch.join(VAR);
+    std::fs::create_dir_all(&var)?;
+    let group = identity.map(|identity| identity.group.as_raw());
+    chown(scratch, None, group)?;
+    std::fs::set_permissions(scratch, Permissions::from_mode(0o750))?;
+    chown(&var, identity.map(|identity| identity.user.as_raw()), group)?;
+    std::fs::set_permissions(&var, Permissions::from_mode(0o700))?;
     let file = scratch.join(CANDIDATE);
-    disk::replace(&file, copy.as_bytes(), 0o600)?;
-    if let Some(Identity { user, group }) = identity {
-        for path in [scratch, &file] {
-            chown(path, Some(user.as_raw()), Some(group.as_raw()))?;
-        }
-    }
+    let staged = disk::staged_name(&file);
+    disk::stage(&staged, copy.as_bytes(), |file| {
+        fchown(file, None, group)?;
+        file.set_permissions(Permissions::from_mode(0o640))
+    })?;
+    disk::publish(&staged, &file)?;
     File::open(scratch)
 }
 

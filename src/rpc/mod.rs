@@ -1,1 +1,36 @@
-//! rpc
+//! The Thrift door: one address for both services, every wire form that
+//! clients have, and limits on everything that a client can make us hold.
+//!
+//! A message passes `detect` (once a connection), `scan` (where it ends),
+//! `decode`, `answer` and `encode`; `connection` leads it through, `door`
+//! decides who may come in. `client` is the other side, for the command line.
+
+mod answer;
+mod budget;
+mod call;
+pub mod client;
+mod config;
+mod connection;
+mod convert;
+mod decode;
+mod detect;
+mod door;
+mod encode;
+mod journal;
+mod limits;
+mod listener;
+mod metrics_reply;
+#[cfg(test)]
+mod samples;
+mod scan;
+mod slot;
+mod tls;
+// `gen` is a reserved word since edition 2024.
+#[path = "gen/mod.rs"]
+pub mod wire;
+
+pub use answer::Services;
+pub use config::{Config, Endpoint, Fault, TlsConfig};
+pub use door::{Door, Error};
+pub use listener::ListenError;
+pub use tls::TlsError;

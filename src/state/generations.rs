@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::host_set::{self, KeptSet};
-use super::{Error, SetDigest, State, from_millis, to_millis};
+use super::{Error, State, from_millis, to_millis};
 use crate::model::{HostSet, Source};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,6 @@ pub struct Generation {
     pub number: i64,
     pub source: Source,
     pub state: GenerationState,
-    pub set_digest: SetDigest,
     pub host_count: usize,
     pub created: SystemTime,
     /// When it reached the disk, if it did.
@@ -307,7 +306,7 @@ impl State {
     }
 }
 
-const COLUMNS: &str = "number, source, state, set_digest, host_count, created_at, live_at, proved_at, reason, \
+const COLUMNS: &str = "number, source, state, host_count, created_at, live_at, proved_at, reason, \
                        forced, restores";
 
 fn generation(row: &Row<'_>) -> rusqlite::Result<Generation> {
@@ -321,21 +320,20 @@ fn generation(row: &Row<'_>) -> rusqlite::Result<Generation> {
         source: source.parse().map_err(|_| spoiled(1, format!("{source:?} is not a source")))?,
         state: GenerationState::read(&state)
             .ok_or_else(|| spoiled(2, format!("{state:?} is not a state")))?,
-        set_digest: row.get(3)?,
-        host_count: row.get(4)?,
-        created: from_millis(row.get(5)?),
-        live: row.get::<_, Option<i64>>(6)?.map(from_millis),
-        proved: row.get::<_, Option<i64>>(7)?.map(from_millis),
-        reason: row.get(8)?,
-        forced: row.get(9)?,
-        restores: row.get(10)?,
+        host_count: row.get(3)?,
+        created: from_millis(row.get(4)?),
+        live: row.get::<_, Option<i64>>(5)?.map(from_millis),
+        proved: row.get::<_, Option<i64>>(6)?.map(from_millis),
+        reason: row.get(7)?,
+        forced: row.get(8)?,
+        restores: row.get(9)?,
     })
 }
 
 fn live_set(row: &Row<'_>) -> rusqlite::Result<LiveSet> {
-    let json: String = row.get(11)?;
+    let json: String = row.get(10)?;
     let set = host_set::read(&json).map_err(|fault| {
-        rusqlite::Error::FromSqlConversionFailure(11, rusqlite::types::Type::Text, fault.into())
+        rusqlite::Error::FromSqlConversionFailure(10, rusqlite::types::Type::Text, fault.into())
     })?;
     Ok(LiveSet { generation: generation(row)?, set })
 }
@@ -389,7 +387,6 @@ fn record(tx: &Transaction<'_>, new: NewGeneration, now: SystemTime) -> rusqlite
         number: tx.last_insert_rowid(),
         source: new.source,
         state: GenerationState::Pending,
-        set_digest: kept.digest,
         host_count,
         created: from_millis(to_millis(now)),
         live: None,

@@ -7,7 +7,7 @@ use crate::model::{Host, HostSet};
 
 /// Names a set by its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SetDigest([u8; 32]);
+pub(super) struct SetDigest([u8; 32]);
 
 impl ToSql for SetDigest {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

@@ -16,7 +16,6 @@ use crate::sqlite::{self, Database};
 pub use generations::{
     Applied, Generation, GenerationState, Judgement, LiveSet, NewGeneration, Recorded, Snapshot,
 };
-pub use host_set::SetDigest;
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]

@@ -1,0 +1,120 @@
+#!/bin/bash
+# The appliance with a real Nagios, NRPE, Carbon and graphite-web on loopback:
+# 50 hosts go in through Thrift, Nagios proves that it reads them, and what was
+# measured comes back as a plot. Runs until Ctrl-C; with ONCE=1 it ends by
+# itself, with status 0 only if all of it worked. KEEP=1 keeps the directory.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. demo/ground.sh
+. demo/servers.sh
+
+hosts=50
+host=i-00000007
+
+say "installing what is missing, building"
+bash tests/install.sh
+profile=${PROFILE:-release}
+cargo build --locked --quiet --profile "$profile" --bin weather-balloon
+built=target/$([ "$profile" = dev ] && echo debug || echo "$profile")/weather-balloon
+
+# Short, because a socket's path holds at most 107 bytes.
+D=$(mktemp -d /tmp/wb.XXXXXX)
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+mkdir "$D/log"
+become
+read -r nrpe_port line_port pickle_port query_port web_port rpc_port < <(free_ports 6)
+cp "$built" "$D/weather-balloon"
+write_nrpe
+write_nagios
+write_carbon
+write_appliance
+/usr/bin/python3 - "$hosts" > "$D/hosts.json" <<'PY'
+import json, sys
+print(json.dumps([{"id": f"i-{n:08x}", "display_name": f"demo machine {n}", "address": f"127.0.0.{n}"}
+                  for n in range(1, int(sys.argv[1]) + 1)], indent=1))
+PY
+if [ "$(id -u)" = 0 ]; then
+  chown -R "$user:$group" "$D"
+fi
+
+say "starting NRPE, Carbon, graphite-web and Nagios as $user"
+start nrpe /usr/sbin/nrpe -c "$D/nrpe/nrpe.cfg" -f
+start carbon env "HOME=$D" "GRAPHITE_ROOT=$D/graphite" "GRAPHITE_CONF_DIR=$D/graphite/conf" \
+  /usr/bin/carbon-cache --config="$D/graphite/conf/carbon.conf" --logdir="$D/log" --nodaemon start
+"${as[@]}" /usr/sbin/nagios4 -v "$D/nagios/nagios.cfg" > "$D/log/nagios-verify.log" 2>&1 ||
+  die "Nagios refuses the demo's configuration"
+start nagios /usr/sbin/nagios4 "$D/nagios/nagios.cfg"
+"${as[@]}" "${web_env[@]}" /usr/bin/python3 -m django migrate --run-syncdb --skip-checks -v 0 \
+  > "$D/log/migrate.log" 2>&1 || die "graphite-web cannot make its database"
+start graphite-web "${web_env[@]}" /usr/bin/gunicorn --workers 2 --bind "127.0.0.1:$web_port" \
+  graphite.wsgi:application
+await 30 "NRPE" port_open "$nrpe_port"
+await 30 "Carbon" port_open "$pickle_port"
+await 60 "Nagios's command FIFO" test -p "$D/nagios/rw/nagios.cmd"
+await 60 "Nagios's status file" test -s "$D/nagios/status.dat"
+await 120 "graphite-web" curl -sf "http://127.0.0.1:$web_port/metrics/find?query=*"
+
+say "starting the appliance"
+balloon=("$D/weather-balloon" --address "127.0.0.1:$rpc_port")
+start weather-balloon "$D/weather-balloon" --config "$D/weather-balloon.toml" serve
+await 20 "the appliance's address" port_open "$rpc_port"
+await 20 "the appliance's answer" "${balloon[@]}" hosts list
+
+say "set_hosts with $hosts hosts, through Thrift, and waiting for Nagios"
+"${balloon[@]}" hosts set "$D/hosts.json" --wait || die "set_hosts failed"
+# The objects that the running Nagios has, said by Nagios and not by us.
+watched=$(grep -c '^\s*host_name\s*i-' <(sed -n '/^define host {/,/^\s*}/p' "$D/nagios/objects.cache")) || true
+[ "$watched" = "$hosts" ] || die "Nagios watches $watched hosts and not $hosts"
+say "Nagios itself lists $watched hosts"
+checked() { grep -A40 '^servicestatus {' "$D/nagios/status.dat" | grep -A20 'host_name=i-' | grep -q 'has_been_checked=1'; }
+await 120 "Nagios's first check of a host" checked
+say "Nagios has begun to check them"
+
+say "putting a day of load into Carbon for three hosts"
+/usr/bin/python3 - "$line_port" <<'PY'
+import math, socket, sys, time
+last = int(time.time()) // 600 * 600
+lines = []
+for n in (1, 7, 42):
+    for step in range(144):
+        at = last - 600 * step
+        day = 1.5 + math.sin(at / 86400 * 2 * math.pi + n)
+        for name, damped in (("load1", 1.0), ("load5", 0.8), ("load15", 0.6)):
+            jitter = 0.3 * damped * math.sin(at / 600 * n)
+            lines.append(f"nagios.i-{n:08x}.load.{name} {day + jitter:.3f} {at}\n")
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as s:
+    s.sendall("".join(lines).encode())
+PY
+stored() { "${balloon[@]}" --output json metrics "$host" load.load1 | grep -q '[0-9]\.[0-9]'; }
+await 60 "the points in Graphite" stored
+
+say "get_metrics of $host"
+"${balloon[@]}" metrics "$host" load.load1 --plot
+
+cat <<EOT
+
+What runs where (all as $user, below $D):
+  weather-balloon  127.0.0.1:$rpc_port (Thrift)     log/weather-balloon.log, weather-balloon.toml, state/
+  Nagios           nagios/rw/nagios.cmd (FIFO)    log/nagios-own.log, nagios/nagios.cfg, nagios/hosts/hosts.cfg
+  NRPE             127.0.0.1:$nrpe_port              log/nrpe-own.log
+  Carbon           127.0.0.1:$line_port (plaintext), :$pickle_port (pickle)
+  graphite-web     http://127.0.0.1:$web_port
+Nagios's own measurements do not flow into Carbon: the points above were put there by this script.
+Try:
+  $built --address 127.0.0.1:$rpc_port hosts list
+  $built --address 127.0.0.1:$rpc_port hosts history
+  $built --address 127.0.0.1:$rpc_port metrics i-0000002a
+EOT
+
+if [ -n "${ONCE:-}" ]; then
+  say "all of it worked; stopping"
+  exit 0
+fi
+say "Ctrl-C stops everything and removes the directory"
+trap 'echo; say stopping; exit 0' INT TERM
+ended=
+wait -n -p ended "${pids[@]}" || true
+for i in "${!pids[@]}"; do
+  [ "${pids[i]}" != "$ended" ] || die "${names[i]} ended by itself"
+done

@@ -1,0 +1,196 @@
+//! What each method does, in terms of the parts below.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::hosts::{Generation, Hosts, ReplaceError, RollbackError};
+use crate::metrics::{Metrics, Question};
+use crate::model::{HostFaults, HostId, HostSet, MetricKey, MetricNode, Source, Window};
+
+use super::call::{Call, Failure, Reply};
+use super::wire::hosts::MetricsQuestion;
+
+/// What the door's methods are answered from.
+#[derive(Clone, Debug)]
+pub struct Services {
+    pub hosts: Hosts,
+    pub metrics: Metrics,
+}
+
+const DAY: i64 = 86_400;
+/// Comparing more hosts than this is left to a blocking thread.
+const MANY_HOSTS: usize = 2_000;
+
+pub(super) async fn answer(services: &Services, call: Call) -> Result<Reply, Failure> {
+    match call {
+        Call::GetMetrics { host_name, key } => {
+            let question = question(&host_name, &key, None, None)?;
+            metrics(&services.metrics, &question).await
+        }
+        Call::QueryMetrics(asked) => {
+            metrics(&services.metrics, &windowed(asked, SystemTime::now())?).await
+        }
+        Call::SetHosts(set) => replace(&services.hosts, set, false).await.map(|_| Reply::Done),
+        Call::ReplaceHosts(set, force) => {
+            replace(&services.hosts, set, force).await.map(Reply::Generation)
+        }
+        Call::DiffHosts(set) => diff(&services.hosts, set).await,
+        Call::GetHosts => Ok(Reply::View(services.hosts.view())),
+        Call::GetStatus => Ok(Reply::Status(services.hosts.view().status)),
+        Call::GetHistory(limit) => {
+            let limit = if limit > 0 { limit } else { i32::MAX };
+            let kept = services.hosts.history(limit as usize).await;
+            kept.map(Reply::History).map_err(failed_replace)
+        }
+        Call::Rollback(number, force) => {
+            let restored = services.hosts.rollback(number, force).await;
+            restored.map(Reply::Generation).map_err(|fault| match fault {
+                RollbackError::Replace(fault) => failed_replace(fault),
+                unknown @ RollbackError::Unknown(_) => Failure::BadQuestion(sentence(&unknown)),
+            })
+        }
+        Call::Usage => Err(Failure::internal("this appliance keeps no usage: no ledger is set up")),
+    }
+}
+
+async fn replace(
+    hosts: &Hosts,
+    set: Result<HostSet, HostFaults>,
+    force: bool,
+) -> Result<Generation, Failure> {
+    let set = set.map_err(invalid)?;
+    hosts.replace(Source::Rpc, set, force).await.map_err(failed_replace)
+}
+
+async fn diff(hosts: &Hosts, set: Result<HostSet, HostFaults>) -> Result<Reply, Failure> {
+    let set = set.map_err(invalid)?;
+    if set.len() <= MANY_HOSTS {
+        return Ok(Reply::Diff(hosts.diff(&Source::Rpc, &set)));
+    }
+    let hosts = hosts.clone();
+    tokio::task::spawn_blocking(move || hosts.diff(&Source::Rpc, &set))
+        .await
+        .map(Reply::Diff)
+        .map_err(|_| Failure::Unavailable("the sets could not be compared".to_owned()))
+}
+
+fn invalid(faults: HostFaults) -> Failure {
+    Failure::Invalid(Arc::new(faults))
+}
+
+fn failed_replace(fault: ReplaceError) -> Failure {
+    let message = sentence(&fault);
+    match fault {
+        ReplaceError::Invalid(faults) => Failure::Invalid(faults),
+        ReplaceError::Held { removed, current } => Failure::Held { message, removed, current },
+        ReplaceError::Rejected(_) => Failure::Rejected(message),
+        ReplaceError::Unavailable(_) => Failure::Unavailable(message),
+    }
+}
+
+async fn metrics(metrics: &Metrics, question: &Question) -> Result<Reply, Failure> {
+    let answer = metrics.answer(question).await;
+    answer.map(Reply::Metrics).map_err(|fault| Failure::Unavailable(sentence(&fault)))
+}
+
+fn question(
+    host_name: &str,
+    key: &str,
+    window: Option<Window>,
+    max_points: Option<u32>,
+) -> Result<Question, Failure> {
+    let id = HostId::parse(host_name).map_err(|reason| {
+        let shown = &host_name[..host_name.floor_char_boundary(HostId::MAX_BYTES)];
+        Failure::BadQuestion(format!("the host name {shown:?} {reason}"))
+    })?;
+    let key = MetricKey::parse(key).map_err(|fault| Failure::BadQuestion(sentence(&fault)))?;
+    Ok(Question { node: MetricNode::of(&id), key, window, max_points })
+}
+
+fn windowed(asked: MetricsQuestion, now: SystemTime) -> Result<Question, Failure> {
+    let window = match (asked.start_time, asked.end_time) {
+        (None, None) => None,
+        (start, end) => {
+            let end = end.unwrap_or_else(|| {
+                now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+            });
+            let start = start.unwrap_or_else(|| end.saturating_sub(DAY));
+            let window = Window::new(start, end);
+            Some(window.map_err(|fault| Failure::BadQuestion(fault.to_string()))?)
+        }
+    };
+    let max_points = match asked.max_points {
+        None => None,
+        Some(points) if points > 0 => Some(points.unsigned_abs()),
+        Some(points) => {
+            return Err(Failure::BadQuestion(format!("max_points {points} is not above 0")));
+        }
+    };
+    let text = Option::unwrap_or_default;
+    question(&text(asked.host_name), &text(asked.key), window, max_points)
+}
+
+/// The error and what it came from, in one line.
+pub(super) fn sentence(fault: &dyn Error) -> String {
+    let mut text = fault.to_string();
+    let mut source = fault.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(start: Option<i64>, end: Option<i64>, points: Option<i32>) -> MetricsQuestion {
+        MetricsQuestion {
+            host_name: Some("vm-1".to_owned()),
+            key: None,
+            start_time: start,
+            end_time: end,
+            max_points: points,
+        }
+    }
+
+    #[test]
+    fn a_window_is_filled_in() {
+        let now = UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+        for (start, end, window) in [
+            (None, None, None),
+            (Some(5), None, Some((5, 1_000_000))),
+            (None, Some(100_000), Some((13_600, 100_000))),
+            (Some(1), Some(2), Some((1, 2))),
+        ] {
+            let window = window.map(|(start, end)| Window::new(start, end).unwrap());
+            assert_eq!(windowed(asked(start, end, None), now).unwrap().window, window);
+        }
+        assert_eq!(windowed(asked(None, None, Some(7)), now).unwrap().max_points, Some(7));
+        for bad in [
+            asked(Some(2), Some(2), None),
+            asked(Some(2_000_000), None, None),
+            asked(None, None, Some(0)),
+            asked(None, None, Some(-1)),
+            MetricsQuestion { host_name: None, ..asked(None, None, None) },
+            MetricsQuestion { key: Some("a|b".to_owned()), ..asked(None, None, None) },
+        ] {
+            assert!(matches!(windowed(bad, now), Err(Failure::BadQuestion(_))));
+        }
+    }
+
+    #[test]
+    fn what_was_asked_wrongly_is_named() {
+        let Err(Failure::BadQuestion(text)) = question("a b\n", "", None, None) else {
+            panic!("the name was taken")
+        };
+        assert!(text.starts_with("the host name \"a b\\n\" has a character"), "{text}");
+        let Err(Failure::BadQuestion(text)) = question("a", "x.$(id)", None, None) else {
+            panic!("the key was taken")
+        };
+        assert!(text.starts_with("part 2 of the key is \"$(id)\""), "{text}");
+    }
+}

@@ -1,0 +1,137 @@
+//! What can be asked, what is answered, and how a call can fail.
+
+use thrift::ApplicationErrorKind;
+
+use crate::hosts;
+use crate::model::{HostFaults, HostSet, Series};
+
+use super::wire;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    SetHosts,
+    GetMetrics,
+    ReplaceHosts,
+    DiffHosts,
+    GetHosts,
+    GetStatus,
+    GetHistory,
+    Rollback,
+    QueryMetrics,
+    GetLeaderboard,
+    GetUserStats,
+}
+
+const HOSTS: [Method; 9] = [
+    Method::SetHosts,
+    Method::GetMetrics,
+    Method::ReplaceHosts,
+    Method::DiffHosts,
+    Method::GetHosts,
+    Method::GetStatus,
+    Method::GetHistory,
+    Method::Rollback,
+    Method::QueryMetrics,
+];
+const CLOUD: [Method; 2] = [Method::GetLeaderboard, Method::GetUserStats];
+
+impl Method {
+    /// Finds a method by its name, which a multiplexing client puts behind its
+    /// service's name and a colon.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let (services, plain): (&[&[Method]], &str) = match name.split_once(':') {
+            None => (&[&HOSTS, &CLOUD], name),
+            Some(("Hosts", plain)) => (&[&HOSTS], plain),
+            Some(("Cloud", plain)) => (&[&CLOUD], plain),
+            Some(_) => return None,
+        };
+        services.iter().copied().flatten().copied().find(|method| method.name() == plain)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Method::SetHosts => "set_hosts",
+            Method::GetMetrics => "get_metrics",
+            Method::ReplaceHosts => "replace_hosts",
+            Method::DiffHosts => "diff_hosts",
+            Method::GetHosts => "get_hosts",
+            Method::GetStatus => "get_status",
+            Method::GetHistory => "get_history",
+            Method::Rollback => "rollback",
+            Method::QueryMetrics => "query_metrics",
+            Method::GetLeaderboard => "get_leaderboard",
+            Method::GetUserStats => "get_user_stats",
+        }
+    }
+
+    /// The methods of 2014 declare no exceptions: an old client would read a
+    /// declared one as success.
+    pub(super) fn is_of_2014(self) -> bool {
+        matches!(
+            self,
+            Method::SetHosts | Method::GetMetrics | Method::GetLeaderboard | Method::GetUserStats
+        )
+    }
+}
+
+/// A method with its arguments. Hosts are checked where they are decoded.
+#[derive(Debug)]
+pub(super) enum Call {
+    SetHosts(Result<HostSet, HostFaults>),
+    GetMetrics { host_name: String, key: String },
+    ReplaceHosts(Result<HostSet, HostFaults>, bool),
+    DiffHosts(Result<HostSet, HostFaults>),
+    GetHosts,
+    GetStatus,
+    GetHistory(i32),
+    Rollback(i64, bool),
+    QueryMetrics(wire::hosts::MetricsQuestion),
+    Usage,
+}
+
+#[derive(Debug)]
+pub(super) enum Reply {
+    Done,
+    Metrics(Vec<Series>),
+    Generation(hosts::Generation),
+    Diff(hosts::Diff),
+    View(hosts::View),
+    Status(hosts::Status),
+    History(Vec<hosts::Generation>),
+}
+
+/// Every failure but the first goes out as the exception of its name where the
+/// method declares it, and as a TApplicationException from a method of 2014.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Application(ApplicationErrorKind, String),
+    Invalid(std::sync::Arc<HostFaults>),
+    Held { message: String, removed: usize, current: usize },
+    Rejected(String),
+    BadQuestion(String),
+    Unavailable(String),
+}
+
+impl Failure {
+    pub(super) fn internal(sentence: impl Into<String>) -> Self {
+        Self::Application(ApplicationErrorKind::InternalError, sentence.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_found_plain_and_multiplexed() {
+        for (service, methods) in [("Hosts", &HOSTS[..]), ("Cloud", &CLOUD[..])] {
+            for method in methods {
+                assert_eq!(Method::named(method.name()), Some(*method));
+                assert_eq!(Method::named(&format!("{service}:{}", method.name())), Some(*method));
+            }
+        }
+        for unknown in ["", ":", "Cloud:set_hosts", "Hosts:Hosts:set_hosts", "hosts:set_hosts"] {
+            assert_eq!(Method::named(unknown), None, "{unknown:?}");
+        }
+    }
+}

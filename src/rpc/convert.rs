@@ -1,0 +1,107 @@
+//! From our values to those of the wire.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::hosts::{Diff, Generation, GenerationState, Status, View, WatchedHost};
+use crate::model::{Host, HostFaults};
+
+use super::wire::hosts as wire;
+
+/// Counts travel as i32 and stop at its end.
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn seconds(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
+    }
+}
+
+pub(super) fn generation(one: &Generation) -> wire::Generation {
+    wire::Generation {
+        number: Some(one.number),
+        source: Some(one.source.to_string()),
+        state: Some(match one.state {
+            GenerationState::Pending => wire::GenerationState::PENDING,
+            GenerationState::Live => wire::GenerationState::LIVE,
+            GenerationState::Rejected => wire::GenerationState::REJECTED,
+            GenerationState::Superseded => wire::GenerationState::SUPERSEDED,
+        }),
+        created_time: Some(seconds(one.created)),
+        live_time: one.live.map(seconds),
+        proved_time: one.proved.map(seconds),
+        host_count: Some(count(one.host_count)),
+        reason: one.reason.clone(),
+        forced: Some(one.forced),
+        restores: one.restores,
+    }
+}
+
+fn host(one: &Host) -> wire::Host {
+    wire::Host {
+        id: Some(one.id.to_string()),
+        display_name: Some(one.display_name.to_string()),
+        address: Some(one.address.to_string()),
+    }
+}
+
+pub(super) fn diff(diff: &Diff) -> wire::HostsDiff {
+    let hosts = |hosts: &[Host]| Some(hosts.iter().map(host).collect());
+    wire::HostsDiff {
+        added: hosts(&diff.added),
+        removed: hosts(&diff.removed),
+        changed: hosts(&diff.changed),
+        unchanged_count: Some(count(diff.unchanged)),
+    }
+}
+
+pub(super) fn status(status: &Status) -> wire::HostsStatus {
+    wire::HostsStatus {
+        live_generation: status.live_generation,
+        watched_count: Some(count(status.watched)),
+        unwatched_count: Some(count(status.unwatched)),
+        in_step: Some(status.in_step),
+        restart_due: Some(status.restart_due),
+        trouble: status.trouble.clone(),
+        restarts: Some(i64::try_from(status.restarts).unwrap_or(i64::MAX)),
+        nagios_started_time: status.nagios_started,
+        last_restart_ms: status
+            .last_restart
+            .map(|took| i64::try_from(took.as_millis()).unwrap_or(i64::MAX)),
+    }
+}
+
+pub(super) fn view(view: &View) -> wire::HostsView {
+    wire::HostsView {
+        status: Some(status(&view.status)),
+        hosts: Some(view.hosts.iter().map(watched).collect()),
+    }
+}
+
+fn watched(one: &WatchedHost) -> wire::WatchedHost {
+    wire::WatchedHost {
+        id: Some(one.host.id.to_string()),
+        display_name: Some(one.host.display_name.to_string()),
+        address: Some(one.host.address.to_string()),
+        source: Some(one.source.to_string()),
+        watched: Some(one.watched),
+        given_name: one.host.given_name.as_deref().map(str::to_owned),
+    }
+}
+
+pub(super) fn invalid(faults: &HostFaults) -> wire::InvalidHosts {
+    wire::InvalidHosts {
+        message: Some(faults.to_string()),
+        faults: Some(faults.first().iter().map(ToString::to_string).collect()),
+    }
+}
+
+pub(super) fn held(message: String, removed: usize, current: usize) -> wire::HeldByBrake {
+    wire::HeldByBrake {
+        message: Some(message),
+        removed_count: Some(count(removed)),
+        current_count: Some(count(current)),
+    }
+}

@@ -1,0 +1,272 @@
+//! Who comes in, who stays, who has to go.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::time::{sleep_until, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::Services;
+use super::config::{Config, Endpoint};
+use super::connection::{Connection, End, Peer, Shared};
+use super::listener::{Accepted, ListenError, Listener};
+use super::slot::{Slot, now};
+use super::tls::{TlsError, acceptor};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("[rpc] {key}: {reason}")]
+    Config { key: &'static str, reason: String },
+    #[error("the Thrift door cannot open")]
+    Listen(#[from] ListenError),
+    #[error("[rpc.tls]")]
+    Tls(#[from] TlsError),
+}
+
+/// The bound sockets. Nobody is answered before [`Door::serve`].
+pub struct Door {
+    config: Config,
+    listeners: Vec<Listener>,
+    addresses: Vec<Endpoint>,
+}
+
+impl Door {
+    /// Binds every address, or none.
+    pub async fn bind(config: &Config) -> Result<Self, Error> {
+        if let Some((key, reason)) = config.check().into_iter().next() {
+            return Err(Error::Config { key, reason });
+        }
+        let mut listeners = Vec::new();
+        let mut addresses = Vec::new();
+        let mut tls: Option<TlsAcceptor> = None;
+        for text in &config.listen {
+            let endpoint =
+                Endpoint::parse(text).map_err(|reason| Error::Config { key: "listen", reason })?;
+            let listener = match &endpoint {
+                Endpoint::Tcp(address) => Listener::Tcp(Listener::tcp(*address).await?),
+                Endpoint::Unix(path) => Listener::unix(path).await?,
+                Endpoint::Tls(address) => {
+                    let acceptor = match &tls {
+                        Some(acceptor) => acceptor.clone(),
+                        None => tls.insert(acceptor(&config.tls)?).clone(),
+                    };
+                    Listener::Tls(Listener::tcp(*address).await?, acceptor)
+                }
+            };
+            let bound = listener
+                .endpoint()
+                .map_err(|source| ListenError::Bind { endpoint: endpoint.clone(), source })?;
+            addresses.push(bound);
+            listeners.push(listener);
+        }
+        Ok(Self { config: config.clone(), listeners, addresses })
+    }
+
+    /// In the order of `listen`, with the ports that port 0 became.
+    pub fn addresses(&self) -> &[Endpoint] {
+        &self.addresses
+    }
+
+    /// Answers until `stop`; then lets running calls end, for a short while.
+    pub async fn serve(self, services: Services, stop: CancellationToken) -> Result<(), Error> {
+        let Self { config, mut listeners, .. } = self;
+        let mut guests = Guests {
+            shared: Arc::new(Shared::new(&config, services)),
+            max: config.max_connections,
+            epoch: Instant::now(),
+            tasks: JoinSet::new(),
+            known: HashMap::new(),
+        };
+        let idle = config.idle_timeout;
+        let mut sweep = tokio::time::interval(
+            (idle / 4).clamp(Duration::from_millis(10), Duration::from_secs(10)),
+        );
+        let mut next = 0;
+        let mut pause = None;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(ended) = guests.tasks.join_next_with_id() => guests.forget(ended),
+                _ = sweep.tick() => {
+                    guests.close_idle(idle);
+                    guests.shared.journal.catch_up();
+                }
+                () = wait_for(pause), if pause.is_some() => pause = None,
+                accepted = accept(&listeners, &mut next), if pause.is_none() => match accepted {
+                    Ok(accepted) => guests.admit(accepted, config.message_timeout),
+                    Err(fault) => pause = guests.failed_accept(&fault),
+                },
+            }
+        }
+        listeners.clear();
+        guests.leave().await;
+        Ok(())
+    }
+}
+
+async fn wait_for(until: Option<tokio::time::Instant>) {
+    if let Some(until) = until {
+        sleep_until(until).await;
+    }
+}
+
+/// The next connection of any listener, each in its turn.
+async fn accept(listeners: &[Listener], next: &mut usize) -> io::Result<Accepted> {
+    poll_fn(|cx| {
+        for offset in 0..listeners.len() {
+            let at = (*next + offset) % listeners.len();
+            if let Poll::Ready(accepted) = listeners[at].poll_accept(cx) {
+                *next = at + 1;
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// The connections that are open, and the door's hold on each.
+struct Guests {
+    shared: Arc<Shared>,
+    max: usize,
+    epoch: Instant,
+    tasks: JoinSet<()>,
+    known: HashMap<Id, (Arc<Slot>, AbortHandle)>,
+}
+
+impl Guests {
+    fn admit(&mut self, accepted: Accepted, handshake: Duration) {
+        let peer = match &accepted {
+            Accepted::Tcp(_, peer) | Accepted::Tls(_, peer, _) => Peer::Tcp(*peer),
+            Accepted::Unix(_) => Peer::Unix,
+        };
+        if self.known.len() >= self.max && !self.close_oldest_idle() {
+            self.shared.journal.say(
+                "refused a connection",
+                &peer,
+                &"there are [rpc] max_connections already and none of them is idle",
+            );
+            return;
+        }
+        let slot = Arc::new(Slot::new(self.epoch));
+        let shared = Arc::clone(&self.shared);
+        let handle = match accepted {
+            Accepted::Tcp(stream, _) => {
+                self.tasks.spawn(Connection::new(stream, peer, Arc::clone(&slot), shared).run())
+            }
+            Accepted::Unix(stream) => {
+                self.tasks.spawn(Connection::new(stream, peer, Arc::clone(&slot), shared).run())
+            }
+            Accepted::Tls(stream, _, acceptor) => {
+                let slot = Arc::clone(&slot);
+                self.tasks.spawn(async move {
+                    match timeout(handshake, acceptor.accept(stream)).await {
+                        Ok(Ok(stream)) => Connection::new(stream, peer, slot, shared).run().await,
+                        Ok(Err(fault)) => {
+                            shared.journal.say("refused a connection", &peer, &End::Tls(fault));
+                        }
+                        Err(_) => {
+                            shared.journal.say("refused a connection", &peer, &End::MessageLate);
+                        }
+                    }
+                })
+            }
+        };
+        self.known.insert(handle.id(), (slot, handle));
+    }
+
+    /// Pauses when the process has run out of something: the connection stays
+    /// in the queue, so asking at once again would only spin.
+    fn failed_accept(&mut self, fault: &io::Error) -> Option<tokio::time::Instant> {
+        const PAUSE: Duration = Duration::from_millis(100);
+        let errno = fault.raw_os_error().map(Errno::from_raw);
+        // That connection is gone; the next one may be fine.
+        if matches!(errno, Some(Errno::ECONNABORTED | Errno::EINTR | Errno::EPROTO)) {
+            return None;
+        }
+        let room = if self.close_oldest_idle() { "the oldest idle one was closed" } else { "" };
+        self.shared.journal.say("cannot accept a connection", &room, fault);
+        Some(tokio::time::Instant::now() + PAUSE)
+    }
+
+    fn close_oldest_idle(&mut self) -> bool {
+        loop {
+            let oldest = self
+                .known
+                .iter()
+                .filter_map(|(id, (slot, _))| Some((slot.resting_since()?, *id)))
+                .min_by_key(|(since, _)| *since);
+            let Some((_, id)) = oldest else { return false };
+            // It may have woken since it was looked at.
+            if self.close(id) {
+                return true;
+            }
+        }
+    }
+
+    fn close_idle(&mut self, longer_than: Duration) {
+        let before = now(self.epoch).saturating_sub(longer_than.as_millis() as u64);
+        let due: Vec<_> = self
+            .known
+            .iter()
+            .filter(|(_, (slot, _))| slot.resting_since().is_some_and(|since| since < before))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            self.close(id);
+        }
+    }
+
+    /// False: it does not rest.
+    fn close(&mut self, id: Id) -> bool {
+        let Some((slot, task)) = self.known.get(&id) else { return false };
+        if !slot.evict() {
+            return false;
+        }
+        task.abort();
+        self.known.remove(&id);
+        true
+    }
+
+    fn forget(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
+            Err(fault) => {
+                if fault.is_panic() {
+                    tracing::error!("a Thrift connection panicked: {fault}");
+                }
+                fault.id()
+            }
+        };
+        self.known.remove(&id);
+    }
+
+    /// Closes who rests, waits a little for the others, closes them too.
+    async fn leave(mut self) {
+        const GRACE: Duration = Duration::from_secs(2);
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        let all: Vec<_> = self.known.keys().copied().collect();
+        for id in all {
+            self.close(id);
+        }
+        let deadline = tokio::time::Instant::now() + GRACE;
+        while let Ok(Some(ended)) = timeout_at(deadline, self.tasks.join_next_with_id()).await {
+            self.forget(ended);
+        }
+        if !self.known.is_empty() {
+            tracing::warn!(
+                "{} Thrift calls did not end in time and were cut off",
+                self.known.len()
+            );
+        }
+        self.tasks.shutdown().await;
+    }
+}

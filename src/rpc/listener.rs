@@ -1,0 +1,124 @@
+//! The sockets the door listens on.
+
+use std::fs::Permissions;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::task::{Context, Poll, ready};
+
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::disk::staged_name;
+
+use super::config::Endpoint;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    #[error("cannot listen on {endpoint}")]
+    Bind { endpoint: Endpoint, source: io::Error },
+    #[error("something answers on {0} already: is weather-balloon running?")]
+    InUse(PathBuf),
+    #[error("{0} is there and is not a socket; move it away")]
+    NotASocket(PathBuf),
+}
+
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Tls(TcpListener, TlsAcceptor),
+    Unix(UnixListener, SocketFile),
+}
+
+pub(super) enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Tls(TcpStream, SocketAddr, TlsAcceptor),
+    Unix(UnixStream),
+}
+
+impl Listener {
+    pub(super) async fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
+        TcpListener::bind(address)
+            .await
+            .map_err(|source| ListenError::Bind { endpoint: Endpoint::Tcp(address), source })
+    }
+
+    /// A socket file that only we and our group may use. One that nobody
+    /// answers on is what an earlier process has left, and is replaced.
+    pub(super) async fn unix(path: &Path) -> Result<Self, ListenError> {
+        let wrap = |source| ListenError::Bind { endpoint: Endpoint::Unix(path.into()), source };
+        match std::fs::symlink_metadata(path) {
+            Err(fault) if fault.kind() == ErrorKind::NotFound => {}
+            Err(fault) => return Err(wrap(fault)),
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(ListenError::NotASocket(path.into()));
+            }
+            Ok(_) => match UnixStream::connect(path).await {
+                Ok(_) => return Err(ListenError::InUse(path.into())),
+                Err(fault) if fault.kind() == ErrorKind::ConnectionRefused => {}
+                Err(fault) => return Err(wrap(fault)),
+            },
+        }
+        // Bound under another name, so that nobody meets it with other rights.
+        let staged = staged_name(path);
+        match std::fs::remove_file(&staged) {
+            Err(fault) if fault.kind() != ErrorKind::NotFound => return Err(wrap(fault)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&staged).map_err(wrap)?;
+        let file = std::fs::set_permissions(&staged, Permissions::from_mode(0o660))
+            .and_then(|()| std::fs::rename(&staged, path))
+            .and_then(|()| SocketFile::at(path))
+            .map_err(wrap)?;
+        Ok(Self::Unix(listener, file))
+    }
+
+    pub(super) fn endpoint(&self) -> io::Result<Endpoint> {
+        Ok(match self {
+            Listener::Tcp(listener) => Endpoint::Tcp(listener.local_addr()?),
+            Listener::Tls(listener, _) => Endpoint::Tls(listener.local_addr()?),
+            Listener::Unix(_, file) => Endpoint::Unix(file.path.clone()),
+        })
+    }
+
+    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        Poll::Ready(Ok(match self {
+            Listener::Tcp(listener) => {
+                let (stream, peer) = ready!(listener.poll_accept(cx))?;
+                stream.set_nodelay(true)?;
+                Accepted::Tcp(stream, peer)
+            }
+            Listener::Tls(listener, acceptor) => {
+                let (stream, peer) = ready!(listener.poll_accept(cx))?;
+                stream.set_nodelay(true)?;
+                Accepted::Tls(stream, peer, acceptor.clone())
+            }
+            Listener::Unix(listener, _) => Accepted::Unix(ready!(listener.poll_accept(cx))?.0),
+        }))
+    }
+}
+
+/// Removes the file when dropped, unless another process has put its own there.
+pub(super) struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), identity: identity(path)? })
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|now| now == self.identity) {
+            // What is left is found to be nobody's at the next start.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

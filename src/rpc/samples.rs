@@ -1,0 +1,67 @@
+//! Messages for tests, as the generated client writes them.
+
+use thrift::protocol::{
+    TBinaryInputProtocol, TBinaryOutputProtocol, TCompactOutputProtocol, TOutputProtocol,
+};
+
+use super::detect::{Encoding, Form};
+use super::wire::hosts::{Host, HostsSyncClient, MetricsQuestion, THostsSyncClient};
+
+pub(super) const ENCODINGS: [Encoding; 3] =
+    [Encoding::Binary, Encoding::OldBinary, Encoding::Compact];
+
+pub(super) fn forms() -> impl Iterator<Item = Form> {
+    [false, true].into_iter().flat_map(|framed| ENCODINGS.map(|encoding| Form { framed, encoding }))
+}
+
+pub(super) fn hosts(count: usize) -> Vec<Host> {
+    (0..count)
+        .map(|n| {
+            Host::new(
+                format!("i-{n:08x}"),
+                format!("Büro {n} ✓"),
+                format!("10.0.{}.{}", n >> 8, n & 255),
+            )
+        })
+        .collect()
+}
+
+/// Calls of every shape, with their method's name.
+pub(super) fn calls(form: Form) -> Vec<(&'static str, Vec<u8>)> {
+    let question = MetricsQuestion {
+        host_name: Some("vm-1".to_owned()),
+        key: Some("*.*".to_owned()),
+        start_time: Some(-1),
+        end_time: Some(i64::MAX),
+        max_points: Some(7),
+    };
+    vec![
+        ("get_hosts", call(form, |c| drop(c.get_hosts()))),
+        ("get_metrics", call(form, |c| drop(c.get_metrics("vm-1".into(), "load.*".into())))),
+        ("set_hosts", call(form, |c| drop(c.set_hosts(hosts(20))))),
+        ("set_hosts", call(form, |c| drop(c.set_hosts(Vec::new())))),
+        ("replace_hosts", call(form, |c| drop(c.replace_hosts(hosts(2), true)))),
+        ("rollback", call(form, |c| drop(c.rollback(-5, false)))),
+        ("get_history", call(form, |c| drop(c.get_history(i32::MIN)))),
+        ("query_metrics", call(form, |c| drop(c.query_metrics(question.clone())))),
+    ]
+}
+
+/// What a client writes until it waits for the reply, which never comes.
+pub(super) fn call(form: Form, make: impl Fn(&mut dyn THostsSyncClient)) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match form.encoding {
+        Encoding::Binary => write(TBinaryOutputProtocol::new(&mut bytes, true), make),
+        Encoding::OldBinary => write(TBinaryOutputProtocol::new(&mut bytes, false), make),
+        Encoding::Compact => write(TCompactOutputProtocol::new(&mut bytes), make),
+    }
+    if form.framed {
+        let length = (bytes.len() as u32).to_be_bytes();
+        bytes.splice(0..0, length);
+    }
+    bytes
+}
+
+fn write(out: impl TOutputProtocol, make: impl Fn(&mut dyn THostsSyncClient)) {
+    make(&mut HostsSyncClient::new(TBinaryInputProtocol::new(&[][..], true), out));
+}

@@ -1,0 +1,200 @@
+//! The real program, started on a real Nagios's configuration.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a rig fails by panicking, and its files need no durability"
+)]
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use weather_balloon::model::GivenHost;
+use weather_balloon::rpc::client::{Client, HostsStatus};
+
+use super::keeper;
+use super::nagios::{Account, Nagios, wait_until};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_weather-balloon");
+const READY_PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Appliance {
+    child: Option<Child>,
+    account: Account,
+    dir: tempfile::TempDir,
+    pub address: String,
+}
+
+impl Appliance {
+    /// Written for this Nagios, not started. `more` is added to its file and
+    /// may hold any section but [rpc], [state] and [log]; `nagios_keys` are
+    /// added to [nagios].
+    pub fn new(nagios: &Nagios, nagios_keys: &str, more: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix("wba-").tempdir_in("/tmp").unwrap();
+        let account = Account::of_nagios();
+        account.give(dir.path());
+        let hosts_dir = nagios.hosts_file();
+        account.give(hosts_dir.parent().unwrap());
+        let address = format!("127.0.0.1:{}", free_port());
+        let appliance = Self { child: None, account, dir, address };
+        appliance.configure(nagios, nagios_keys, more);
+        appliance
+    }
+
+    pub fn configure(&self, nagios: &Nagios, nagios_keys: &str, more: &str) {
+        let text = format!(
+            "[rpc]\nlisten = [\"{}\", \"unix:{}\"]\n[state]\ndirectory = \"{}\"\n[log]\nformat = \"text\"\n\
+             level = \"info,weather_balloon=debug\"\n\
+             [nagios]\nconfig = \"{}\"\nhosts_file = \"{}\"\n{nagios_keys}\n{more}\n",
+            self.address,
+            self.path("rpc.sock").display(),
+            self.path("state").display(),
+            nagios.main_config().display(),
+            nagios.hosts_file().display(),
+        );
+        fs::write(self.config(), text).unwrap();
+    }
+
+    pub fn start_new(nagios: &Nagios, nagios_keys: &str, more: &str) -> Self {
+        let mut appliance = Self::new(nagios, nagios_keys, more);
+        appliance.start();
+        appliance
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.path("weather-balloon.toml")
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// Starts it and waits for its READY; returns how long that took.
+    pub fn start(&mut self) -> Duration {
+        assert!(self.child.is_none(), "it runs already");
+        let notify = self.path("notify");
+        let _ = fs::remove_file(&notify);
+        let listener = UnixDatagram::bind(&notify).unwrap();
+        self.account.give(&notify);
+        listener.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let began = Instant::now();
+        self.child = Some(self.spawn(&[("NOTIFY_SOCKET", &notify)]));
+        let mut news = [0; 512];
+        while began.elapsed() < READY_PATIENCE {
+            if let Ok(length) = listener.recv(&mut news)
+                && news[..length].windows(7).any(|word| word == b"READY=1")
+            {
+                return began.elapsed();
+            }
+            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "it ended with {ended:?}:\n{}", self.log());
+        }
+        panic!("it is not ready:\n{}", self.log());
+    }
+
+    /// Starts another process on the same configuration, for what it says.
+    pub fn start_second(&self) -> Output {
+        let mut child = self.spawn(&[]);
+        wait_until("the end of a second daemon", || child.try_wait().unwrap());
+        child.wait_with_output().unwrap()
+    }
+
+    fn spawn(&self, env: &[(&str, &Path)]) -> Child {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
+        let mut command = Command::new(BINARY);
+        command.arg("--config").arg(self.config()).arg("serve");
+        command.current_dir("/").env_clear().envs(env.iter().copied());
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.account.apply(&mut command);
+        keeper::spawn(command).unwrap()
+    }
+
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.as_ref().unwrap().id()).unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        keeper::signal(self.child.as_ref().unwrap(), signal);
+    }
+
+    /// By SIGTERM; returns how it ended and how long that took.
+    pub fn stop(&mut self) -> (std::process::ExitStatus, Duration) {
+        self.signal(Signal::SIGTERM);
+        let began = Instant::now();
+        (self.wait_ended(), began.elapsed())
+    }
+
+    pub fn kill9(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.wait_ended();
+    }
+
+    pub fn wait_ended(&mut self) -> std::process::ExitStatus {
+        let mut child = self.child.take().unwrap();
+        wait_until("the end of the appliance", || child.try_wait().unwrap())
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(&self.address, Duration::from_secs(5), Duration::from_secs(120)).unwrap()
+    }
+
+    pub fn status(&self) -> HostsStatus {
+        self.client().get_status().unwrap()
+    }
+
+    /// Waits until Nagios has proved that it read what is on disk.
+    pub fn wait_in_step(&self) -> HostsStatus {
+        let mut client = self.client();
+        wait_until("a proof of Nagios", || {
+            let status = client.get_status().unwrap();
+            status.in_step.unwrap().then_some(status)
+        })
+    }
+
+    /// Runs the command line on this appliance's configuration.
+    pub fn cli(&self, words: &[&str]) -> Output {
+        Command::new(BINARY)
+            .arg("--config")
+            .arg(self.config())
+            .args(words)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+}
+
+impl Drop for Appliance {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            keeper::stop(&mut child);
+        }
+        if std::thread::panicking() {
+            eprintln!("the appliance said:\n{}", self.log());
+        }
+    }
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+pub fn given(id: &str, address: &str) -> GivenHost {
+    GivenHost { id: id.into(), display_name: format!("vm {id}"), address: address.into() }
+}
+
+/// `count` hosts on loopback addresses, the first `h00000`.
+pub fn fleet(count: usize) -> Vec<GivenHost> {
+    (0..count)
+        .map(|n| given(&format!("h{n:05}"), &format!("127.0.{}.{}", n / 250, 1 + n % 250)))
+        .collect()
+}

@@ -1,0 +1,8 @@
+#![allow(dead_code, reason = "each test file uses a part of the rigs")]
+
+pub mod appliance;
+pub mod graphite;
+pub mod http;
+pub mod keeper;
+pub mod nagios;
+pub mod nrpe;

@@ -1,0 +1,134 @@
+//! The configuration file: what is shipped, and what faults are told.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use weather_balloon::config::{Config, Error};
+use weather_balloon::{graphite, hosts, nagios, rpc, state, telemetry};
+
+const SHIPPED: &str = include_str!("../packaging/weather-balloon.toml");
+
+fn parse(text: &str) -> Result<Config, Error> {
+    Config::parse(Path::new("test.toml"), text)
+}
+
+#[test]
+fn the_shipped_file_says_the_defaults() {
+    assert_eq!(parse(SHIPPED).unwrap(), Config::default());
+    assert_eq!(parse("").unwrap(), Config::default());
+}
+
+/// serde names every key it knows when it meets one that it does not.
+fn known_keys<T: DeserializeOwned>() -> BTreeSet<String> {
+    let Err(fault) = toml::from_str::<T>("no_such_key = 1") else {
+        panic!("unknown keys are not refused");
+    };
+    let (_, expected) = fault.message().split_once("expected").unwrap();
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The keys of a section of the shipped file, commented ones too.
+fn documented_keys(section: &str) -> BTreeSet<String> {
+    let mut inside = false;
+    let mut keys = BTreeSet::new();
+    for line in SHIPPED.lines() {
+        let line = line.trim_start_matches("# ");
+        if line.starts_with('[') {
+            inside = line == format!("[{section}]");
+        } else if inside && let Some((key, _)) = line.split_once(" = ") {
+            keys.insert(key.to_owned());
+        }
+    }
+    keys
+}
+
+#[test]
+fn the_shipped_file_documents_every_key() {
+    let mut rpc = known_keys::<rpc::Config>();
+    assert!(rpc.remove("tls"), "[rpc.tls] is a section of its own");
+    assert_eq!(documented_keys("rpc"), rpc);
+    assert_eq!(documented_keys("rpc.tls"), known_keys::<rpc::TlsConfig>());
+    let both =
+        known_keys::<nagios::Config>().union(&known_keys::<hosts::Config>()).cloned().collect();
+    assert_eq!(documented_keys("nagios"), both);
+    assert_eq!(known_keys::<hosts::Config>(), hosts::Config::KEYS.map(str::to_owned).into());
+    assert_eq!(documented_keys("brake"), known_keys::<hosts::BrakeConfig>());
+    assert_eq!(documented_keys("graphite"), known_keys::<graphite::Config>());
+    assert_eq!(documented_keys("state"), known_keys::<state::Config>());
+    assert_eq!(documented_keys("log"), known_keys::<telemetry::Config>());
+}
+
+#[test]
+fn every_fault_is_told_at_once() {
+    let fault = parse(
+        r#"
+        colour = "red"
+        [rpc]
+        listen = ["0.0.0.0:8000"]
+        max_mesage = "1MiB"
+        [nagios]
+        config = "nagios.cfg"
+        max_hosts = "many"
+        confirm_timeout = "soon"
+        flavour = 1
+        [brake]
+        max_removed_percent = 101
+        [log]
+        level = "loud=very=so"
+        [grafite]
+        url = "x"
+        "#,
+    )
+    .unwrap_err();
+    let told = fault.to_string();
+    for part in [
+        "test.toml has",
+        "[colour]: there is no such key",
+        "[grafite]: there is no such section",
+        "[rpc] max_mesage: unknown field `max_mesage`",
+        "[nagios] max_hosts: invalid type",
+        "[nagios] confirm_timeout: ",
+        "[nagios] flavour: unknown field `flavour`",
+        "[brake] max_removed_percent: 101 is more than 100 percent",
+        "[log] level: ",
+    ] {
+        assert!(told.contains(part), "{part:?} is not in:\n{told}");
+    }
+}
+
+#[test]
+fn faults_of_sense_are_told_at_once_too() {
+    let told = parse(
+        r#"
+        [rpc]
+        listen = ["0.0.0.0:8000"]
+        [nagios]
+        config = "nagios.cfg"
+        min_restart_interval = "1ms"
+        [graphite]
+        url = "ftp://x"
+        [state]
+        directory = "here"
+        "#,
+    )
+    .unwrap_err()
+    .to_string();
+    for part in [
+        "[rpc] listen: ",
+        "[nagios] config: ",
+        "[nagios] min_restart_interval: ",
+        "[graphite] url: ",
+        "[state] directory: ",
+    ] {
+        assert!(told.contains(part), "{part:?} is not in:\n{told}");
+    }
+}
+
+#[test]
+fn what_is_not_toml_is_told_with_its_place() {
+    let told = parse("[rpc\nlisten = 1").unwrap_err().to_string();
+    assert!(told.contains("is not TOML") && told.contains("line 1"), "{told}");
+}
