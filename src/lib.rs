@@ -10,6 +10,7 @@ pub mod model;
 // floor 1: tools that know no part of the product
 pub mod disk;
 pub mod group;
+pub mod ledger;
 pub mod settings;
 pub mod sqlite;
 pub mod telemetry;

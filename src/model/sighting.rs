@@ -123,9 +123,13 @@ impl Sighting {
         self.events.get(id).map_or(&[], Vec::as_slice)
     }
 
-    /// Every id that has a record.
-    pub fn ids(&self) -> impl Iterator<Item = &InstanceId> {
-        self.instances.iter().map(|one| &one.id).chain(self.departed.iter().map(|one| &one.id))
+    /// Every id that is named, and its creation as far as it is told.
+    pub fn named(&self) -> impl Iterator<Item = (&InstanceId, Option<i64>)> {
+        let departed = self
+            .departed
+            .iter()
+            .map(|one| (&one.id, one.record.as_ref().and_then(|record| record.created)));
+        self.instances.iter().map(|one| (&one.id, one.created)).chain(departed)
     }
 }
 
