@@ -57,10 +57,8 @@ impl<'a> Round<'a> {
         self.changes.tally.listed += 1;
         let events = self.sighting.events_of(&record.id);
         let live = self.view.live.get(&record.id);
-        if let Some(known) = live {
-            if same_life(known, record.created) {
-                return self.goes_on(known, record, events);
-            }
+        if let Some(known) = live.filter(|known| same_life(known, record.created)) {
+            return self.goes_on(known, record, events);
         }
         let end = live.map_or(i64::MIN, |known| self.replaced(known, record));
         match self.gone_life(record) {

@@ -4,5 +4,7 @@ pub mod appliance;
 pub mod graphite;
 pub mod http;
 pub mod keeper;
+pub mod ledger;
 pub mod nagios;
 pub mod nrpe;
+pub mod postgres;
