@@ -42,7 +42,7 @@ impl Life {
     /// A beginning for an instance that has no open segment: where an event
     /// says, else at its creation, else where it was first seen.
     pub(super) fn begin(&mut self, events: &[Event], shown: Shown<'_>, times: &Times) {
-        let created = times.created(shown.created).filter(|moment| moment.at > self.after);
+        let created = times.created(shown.created).filter(|moment| moment.at >= self.after);
         let first = events
             .iter()
             .filter(|event| event.at > self.after && event.at <= times.ended)

@@ -166,13 +166,15 @@ impl<'a> Round<'a> {
             self.ends(known, None, events, self.times.event(at));
             return;
         }
-        let Times { at, stepped, .. } = self.times;
+        let Times { at, last, stepped, .. } = self.times;
+        // A listing that is told again is no second witness.
+        let witness = !stepped && last < Some(at);
         let presence = match known.presence {
             Presence::Missing { since, noticed, ends } if self.now < noticed => {
                 Presence::Missing { since, noticed: self.now, ends }
             }
             Presence::Missing { since, noticed, ends }
-                if !stepped
+                if witness
                     && at - since >= Rhythm::CONFIRM_AFTER
                     && self.now - noticed >= Rhythm::CONFIRM_AFTER =>
             {
@@ -201,7 +203,9 @@ impl<'a> Round<'a> {
         until: Moment,
     ) -> i64 {
         let mut life = Life::of(known.segment.as_ref());
-        life.advance(events, None, Some(until), &self.times, &mut self.changes.tally);
+        // Its record's shape counts where an event says when it took it.
+        let last = record.map(shown);
+        life.advance(events, last, Some(until), &self.times, &mut self.changes.tally);
         self.changes.tally.gone_explained += 1;
         let at = not_before(known, until.at);
         let gone = Presence::Gone { at, explained: true };

@@ -1,6 +1,6 @@
 //! A sighting's changes as rows, the same for every database.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::ledger::{Changes, NewInstance, Presence, Touched};
 use crate::model::{Details, Label, Moment, OwnerRank, Segment, Shape, Size, TimeSource};
@@ -50,7 +50,7 @@ pub(super) struct KeptRow {
 pub(super) struct Names {
     pub accounts: BTreeSet<String>,
     /// Key and name.
-    pub flavors: HashMap<Label, Label>,
+    pub flavors: BTreeMap<Label, Label>,
     /// Instances whose every segment changes: the owner, or what a flavor has.
     pub whole: Vec<i64>,
 }

@@ -89,7 +89,20 @@ impl Postgres {
         }
     }
 
-    pub fn socket_dir(&self) -> &Path {
+    /// By TLS, to the certificate of `ca_file`.
+    pub fn tls_config(&self, database: &str) -> Config {
+        let ca_file = self.dir.path().join("server.crt");
+        Config { tls: Tls::Verify, ca_file, ..self.config(database) }
+    }
+
+    /// By the Unix socket, which asks for no password.
+    pub fn local_config(&self, database: &str) -> Config {
+        let dir = self.dir.path().display().to_string().replace('/', "%2F");
+        let url = format!("postgresql://weather@{dir}:{}/{database}", self.port);
+        Config { url, ..Config::default() }
+    }
+
+    pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
@@ -147,6 +160,11 @@ fn init(dir: &Path) {
     let password = dir.join("password");
     fs::write(&password, PASSWORD).unwrap();
     fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
+    let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) = (dir.join("server.crt"), dir.join("server.key"));
+    fs::write(&certificate, certified.cert.pem()).unwrap();
+    fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     let data = data_of(dir);
     fs::create_dir(&data).unwrap();
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
@@ -155,6 +173,7 @@ fn init(dir: &Path) {
         let owner = (Some(user.uid.as_raw()), Some(user.gid.as_raw()));
         chown(dir, owner.0, owner.1).unwrap();
         chown(&data, owner.0, owner.1).unwrap();
+        chown(&key, owner.0, owner.1).unwrap();
     }
     let made = as_user("initdb")
         .arg("-D")
@@ -174,7 +193,9 @@ fn spawn(dir: &Path, port: u16, fsync: bool) -> Child {
         .arg(data_of(dir))
         .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"])
         .args(["-c", &format!("fsync={}", if fsync { "on" } else { "off" })])
-        .args(["-c", "max_connections=100", "-c", "shared_buffers=64MB"])
+        .args(["-c", "max_connections=100", "-c", "shared_buffers=64MB", "-c", "ssl=on"])
+        .args(["-c", &format!("ssl_cert_file={}", dir.join("server.crt").display())])
+        .args(["-c", &format!("ssl_key_file={}", dir.join("server.key").display())])
         .arg("-k")
         .arg(dir)
         .stdout(log.try_clone().unwrap())
