@@ -359,3 +359,21 @@ async fn clocks_that_step_invent_nothing() {
         assert_eq!(end.tally.gone_unexplained, 1);
     }
 }
+
+#[tokio::test]
+async fn an_end_before_the_beginning_leaves_nothing() {
+    for ground in Ground::both().await {
+        ground.see("1", &seen(1000, vec![vm("i-1", "alice", 1)]), 1000).await;
+        let before = ground.rows().await;
+        let gone = || vec![departed("i-1", Some(900), None)];
+        ground.see("2", &told(1600, vec![], gone(), &[]), 1600).await;
+        assert_story(&ground, &[]).await;
+        // Whoever had read it hears that it is to be forgotten.
+        let rows = ground.rows().await;
+        let newest = before.values().map(|row| row.revision).max().unwrap();
+        assert!(rows.values().all(|row| row.deleted && row.revision > newest));
+        // Its id is free for a life that goes on.
+        ground.see("3", &seen(2200, vec![vm("i-1", "alice", 1)]), 2200).await;
+        assert_story(&ground, &[("alice", true, Some(1), 2200, None)]).await;
+    }
+}

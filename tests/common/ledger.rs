@@ -50,6 +50,11 @@ impl Ground {
         Self::of("PostgreSQL", config, tempfile::tempdir().unwrap()).await
     }
 
+    /// Where this configuration says.
+    pub async fn at(config: Config) -> Self {
+        Self::of("configured", config, tempfile::tempdir().unwrap()).await
+    }
+
     async fn of(name: &'static str, config: Config, dir: tempfile::TempDir) -> Self {
         let store = store::open(&config).await.unwrap();
         let lease = store.take_lease("test", LEASE).await.unwrap().unwrap();

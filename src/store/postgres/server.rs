@@ -134,7 +134,7 @@ impl Server {
     }
 
     fn fault(&self, source: tokio_postgres::Error) -> Error {
-        if source.is_closed() || source.as_db_error().is_none() {
+        if is_lost(&source) {
             return self.unreachable(source.into());
         }
         Error::Postgres { server: self.name.clone(), source }
@@ -208,6 +208,17 @@ impl Server {
         })?;
         Ok(())
     }
+}
+
+/// The connection is gone, or will be: the server stops or has crashed.
+fn is_lost(fault: &tokio_postgres::Error) -> bool {
+    // Classes 08 (connection) and 57P (operator intervention) of PostgreSQL's
+    // manual, appendix A. 57014, a cancelled statement, is not among them.
+    let told = fault
+        .code()
+        .is_some_and(|state| state.code().starts_with("08") || state.code().starts_with("57P"));
+    let broken = std::error::Error::source(fault).is_some_and(|cause| cause.is::<std::io::Error>());
+    told || broken || fault.is_closed()
 }
 
 /// Host, port and database, without the user.
