@@ -10,6 +10,7 @@ pub mod model;
 // floor 1: tools that know no part of the product
 pub mod disk;
 pub mod group;
+pub mod ledger;
 pub mod settings;
 pub mod sqlite;
 pub mod telemetry;
@@ -20,6 +21,7 @@ pub mod graphite;
 pub mod nagios;
 pub mod perfdata;
 pub mod state;
+pub mod store;
 // floor 3: the jobs
 pub mod hosts;
 pub mod metrics;

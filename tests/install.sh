@@ -10,6 +10,7 @@ packages=(
   nagios4-core nagios4-common monitoring-plugins-basic
   nagios-nrpe-server nagios-nrpe-plugin
   graphite-carbon graphite-web gunicorn
+  postgresql-15
   thrift-compiler
 )
 command -v node > /dev/null || packages+=(nodejs)

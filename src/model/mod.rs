@@ -4,17 +4,25 @@
 mod address;
 mod display_name;
 mod host;
+mod instance;
 mod metric;
+mod rows;
 mod sample;
+mod segment;
+mod sighting;
 mod source;
 mod window;
 
 pub use address::Address;
 pub use display_name::DisplayName;
 pub use host::{GivenHost, Host, HostFault, HostFaults, HostField, HostId, HostSet, SENTINEL_HOST};
+pub use instance::{Details, Flavor, Instance, InstanceId, Label, Owner, OwnerRank, Shape, Size};
 pub use metric::{Datapoint, KeyFault, MetricKey, MetricNode, MetricPart, Series};
+pub use rows::{CloudRow, FlavorRow, GapRow, SegmentRow, UserRow};
 pub use sample::{
     MetricPath, PathBuffer, PathFault, Sample, compare_labels, is_clean_label, label_fingerprint,
 };
+pub use segment::{Moment, Segment, TimeSource};
+pub use sighting::{Departure, Event, EventKind, Sighting, SightingFault};
 pub use source::{Source, SourceFault};
 pub use window::{Window, WindowFault};

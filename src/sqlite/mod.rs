@@ -101,10 +101,24 @@ impl Database {
     }
 }
 
-/// SQLite gives its side files the mode of the database file.
+/// SQLite gives its side files the mode of the database file. A file that is
+/// there is not opened: closing it again would drop the locks that this
+/// process's other connections hold on it.
 fn restrict(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop)
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    match std::fs::metadata(path) {
+        Ok(found) if found.permissions().mode() & 0o077 == 0 => Ok(()),
+        Ok(_) => std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
+            let new =
+                std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            match new {
+                Err(fault) if fault.kind() != io::ErrorKind::AlreadyExists => Err(fault),
+                _ => Ok(()),
+            }
+        }
+        Err(fault) => Err(fault),
+    }
 }
 
 fn refuse_network_file_system(path: &Path) -> Result<(), Error> {

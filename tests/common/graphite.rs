@@ -218,13 +218,13 @@ pub fn last_step() -> i64 {
 
 /// A directory that goes with the process, even when a static holds it or the
 /// process is killed: a shell that waits for our end of a pipe removes it.
-struct Scratch {
+pub(super) struct Scratch {
     path: PathBuf,
     guard: Child,
 }
 
 impl Scratch {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let path = tempfile::Builder::new().prefix("wb-graphite-").tempdir().unwrap().keep();
         let guard = Command::new("/bin/sh")
             .args(["-c", "trap '' INT TERM HUP; read -r _; sleep 1; exec rm -rf -- \"$1\"", "sh"])
@@ -237,7 +237,7 @@ impl Scratch {
         Self { path, guard }
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 }

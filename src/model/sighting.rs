@@ -1,0 +1,178 @@
+use std::collections::HashMap;
+
+use super::{Instance, InstanceId};
+
+/// Something that a cloud says happened to an instance at a known time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub id: InstanceId,
+    /// UTC seconds by the cloud's clock.
+    pub at: i64,
+    pub kind: EventKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EventKind {
+    /// From here on its time counts: created, started, resumed, unshelved.
+    Started,
+    /// From here on it does not: stopped, suspended, paused, shelved.
+    Stopped,
+    /// It took the shape that the listings show afterwards.
+    Resized,
+    Deleted,
+}
+
+/// An instance of which the cloud itself says that it is no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Departure {
+    pub id: InstanceId,
+    /// When, if the cloud says so.
+    pub at: Option<i64>,
+    /// The cloud's record of it, where one is left.
+    pub record: Option<Instance>,
+}
+
+/// One complete listing of one cloud, and what else the cloud told with it.
+/// No id is there twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    cloud: Box<str>,
+    began: i64,
+    ended: i64,
+    instances: Vec<Instance>,
+    departed: Vec<Departure>,
+    events: HashMap<InstanceId, Vec<Event>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the cloud's clock says {0}, which is no time of this age; compare its clock with this host's"
+)]
+pub struct SightingFault(i64);
+
+impl Sighting {
+    /// 1970 to the year 36812: sums of such times fit 64 bits with room to spare.
+    const AGE: std::ops::Range<i64> = 0..1 << 40;
+
+    /// `began` and `ended` are the listing's, by the cloud's clock. Of an id
+    /// that is there twice the first is kept; one that is also among the
+    /// departed is no more.
+    pub fn new(
+        cloud: &str,
+        began: i64,
+        ended: i64,
+        given: Vec<Instance>,
+        gone: Vec<Departure>,
+        told: Vec<Event>,
+    ) -> Result<Self, SightingFault> {
+        if let Some(bad) = [began, ended].into_iter().find(|time| !Self::AGE.contains(time)) {
+            return Err(SightingFault(bad));
+        }
+        let sane = |time: &i64| Self::AGE.contains(time);
+        let mut departed = HashMap::with_capacity(gone.len());
+        for mut one in gone {
+            one.at = one.at.filter(sane);
+            departed.entry(one.id.clone()).or_insert(one);
+        }
+        let mut instances = HashMap::with_capacity(given.len());
+        for mut one in given {
+            one.created = one.created.filter(sane);
+            match departed.get_mut(&one.id) {
+                // A record from before the deletion still has its metadata.
+                Some(departure) => departure.record = Some(one),
+                None => drop(instances.entry(one.id.clone()).or_insert(one)),
+            }
+        }
+        let mut events: HashMap<InstanceId, Vec<Event>> = HashMap::new();
+        for event in told.into_iter().filter(|event| sane(&event.at)) {
+            events.entry(event.id.clone()).or_default().push(event);
+        }
+        events.values_mut().for_each(|list| list.sort_by_key(|event| (event.at, event.kind)));
+        let mut instances: Vec<_> = instances.into_values().collect();
+        instances.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        let mut departed: Vec<_> = departed.into_values().collect();
+        departed.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        let ended = ended.max(began);
+        Ok(Self { cloud: cloud.into(), began, ended, instances, departed, events })
+    }
+
+    pub fn cloud(&self) -> &str {
+        &self.cloud
+    }
+
+    pub fn began(&self) -> i64 {
+        self.began
+    }
+
+    pub fn ended(&self) -> i64 {
+        self.ended
+    }
+
+    /// In order of id.
+    pub fn instances(&self) -> &[Instance] {
+        &self.instances
+    }
+
+    /// In order of id; none of them is among the instances.
+    pub fn departed(&self) -> &[Departure] {
+        &self.departed
+    }
+
+    /// In order of time.
+    pub fn events_of(&self, id: &InstanceId) -> &[Event] {
+        self.events.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every id that is named, and its creation as far as it is told.
+    pub fn named(&self) -> impl Iterator<Item = (&InstanceId, Option<i64>)> {
+        let departed = self
+            .departed
+            .iter()
+            .map(|one| (&one.id, one.record.as_ref().and_then(|record| record.created)));
+        self.instances.iter().map(|one| (&one.id, one.created)).chain(departed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Details, Owner, OwnerRank, Shape};
+
+    fn instance(id: &str, owner: &str) -> Instance {
+        Instance {
+            id: InstanceId::parse(id).unwrap(),
+            created: Some(-5),
+            owner: Owner::new(OwnerRank::Creator, owner).unwrap(),
+            details: Details::default(),
+            shape: Shape::default(),
+            counted: true,
+        }
+    }
+
+    #[test]
+    fn an_id_is_there_once() {
+        let gone = Departure {
+            id: InstanceId::parse("b").unwrap(),
+            at: Some(i64::MAX),
+            record: Some(instance("b", "poorer")),
+        };
+        let given =
+            vec![instance("c", "x"), instance("b", "y"), instance("a", "z"), instance("c", "w")];
+        let sighting =
+            Sighting::new("east", 100, 90, given, vec![gone.clone(), gone], Vec::new()).unwrap();
+        let kept: Vec<_> = sighting.instances().iter().map(|one| one.owner.name()).collect();
+        assert_eq!(kept, ["z", "x"]);
+        assert!(sighting.instances().iter().all(|one| one.created.is_none()));
+        let [departed] = sighting.departed() else { panic!("{:?}", sighting.departed()) };
+        assert_eq!(departed.at, None);
+        assert_eq!(departed.record.as_ref().unwrap().owner.name(), "y");
+        assert_eq!((sighting.began(), sighting.ended()), (100, 100));
+    }
+
+    #[test]
+    fn a_wild_clock_is_refused() {
+        for bad in [-1, i64::MIN, i64::MAX] {
+            assert!(Sighting::new("e", bad, 5, Vec::new(), Vec::new(), Vec::new()).is_err());
+        }
+    }
+}

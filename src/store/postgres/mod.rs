@@ -1,0 +1,137 @@
+//! The ledger in a PostgreSQL database, which several appliances may share.
+
+mod apply;
+mod read;
+mod server;
+mod tls;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Applied, Config, Error, Lease, Store};
+use crate::ledger::{Changes, View};
+use crate::model::{CloudRow, FlavorRow, GapRow, SegmentRow, Sighting, UserRow, Window};
+use server::Server;
+
+pub use tls::TlsError;
+
+refinery::embed_migrations!("src/store/postgres/migrations");
+
+pub struct PostgresStore {
+    server: Server,
+    database: String,
+}
+
+impl PostgresStore {
+    /// Reaches nothing yet.
+    pub fn new(config: &Config, server: tokio_postgres::Config) -> Result<Self, Error> {
+        let database = server.get_dbname().unwrap_or_default().to_owned();
+        Ok(Self { server: Server::new(config, server)?, database })
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn segments_since(&self, revision: i64) -> Result<Vec<SegmentRow>, Error> {
+        let mut lent = self.server.lend().await?;
+        let rows = self.server.one(read::segments_since(lent.client(), revision)).await?;
+        lent.done();
+        Ok(rows)
+    }
+
+    async fn users_since(&self, revision: i64) -> Result<Vec<UserRow>, Error> {
+        let mut lent = self.server.lend().await?;
+        let rows = self.server.one(read::users_since(lent.client(), revision)).await?;
+        lent.done();
+        Ok(rows)
+    }
+
+    async fn clouds_since(&self, revision: i64) -> Result<Vec<CloudRow>, Error> {
+        let mut lent = self.server.lend().await?;
+        let rows = self.server.one(read::clouds_since(lent.client(), revision)).await?;
+        lent.done();
+        Ok(rows)
+    }
+
+    async fn flavors_since(&self, revision: i64) -> Result<Vec<FlavorRow>, Error> {
+        let mut lent = self.server.lend().await?;
+        let rows = self.server.one(read::flavors_since(lent.client(), revision)).await?;
+        lent.done();
+        Ok(rows)
+    }
+
+    async fn gaps(&self, window: Window) -> Result<Vec<GapRow>, Error> {
+        let mut lent = self.server.lend().await?;
+        let rows = self.server.one(read::gaps(lent.client(), window)).await?;
+        lent.done();
+        Ok(rows)
+    }
+
+    async fn view(&self, sighting: &Sighting) -> Result<View, Error> {
+        let named: Vec<_> = sighting.named().map(|(id, created)| (id.as_str(), created)).collect();
+        let mut lent = self.server.lend().await?;
+        let view = self.server.several(read::view(lent.client(), sighting.cloud(), &named)).await?;
+        lent.done();
+        view
+    }
+
+    async fn living(&self, cloud: &str) -> Result<View, Error> {
+        let mut lent = self.server.lend().await?;
+        let view = self.server.several(read::view(lent.client(), cloud, &[])).await?;
+        lent.done();
+        view
+    }
+
+    async fn apply(
+        &self,
+        lease: &Lease,
+        run: &str,
+        changes: Arc<Changes>,
+    ) -> Result<Applied, Error> {
+        let mut lent = self.server.lend().await?;
+        let done = self.server.several(apply::apply(lent.client(), lease, run, &changes)).await?;
+        lent.done();
+        done
+    }
+
+    async fn set_staff(&self, lease: &Lease, users: &[(i64, bool)]) -> Result<(), Error> {
+        let mut lent = self.server.lend().await?;
+        let done = self.server.several(apply::set_staff(lent.client(), lease, users)).await?;
+        lent.done();
+        done
+    }
+
+    async fn take_lease(&self, holder: &str, length: Duration) -> Result<Option<Lease>, Error> {
+        let mut lent = self.server.lend().await?;
+        let taken = self.server.one(apply::take_lease(lent.client(), holder, length)).await?;
+        lent.done();
+        Ok(taken)
+    }
+
+    async fn renew_lease(&self, lease: &Lease, length: Duration) -> Result<(), Error> {
+        let mut lent = self.server.lend().await?;
+        let done = self.server.one(apply::extend_lease(lent.client(), lease, length)).await?;
+        lent.done();
+        done
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> Result<(), Error> {
+        self.renew_lease(lease, Duration::ZERO).await
+    }
+
+    /// PostgreSQL looks after its own files; it is enough that it answers.
+    async fn check(&self) -> Result<(), Error> {
+        let mut lent = self.server.lend().await?;
+        self.server.one(lent.client().simple_query("SELECT revision FROM ledger")).await?;
+        lent.done();
+        Ok(())
+    }
+
+    async fn backup(&self, file: &Path) -> Result<(), Error> {
+        Err(Error::UsePgDump { file: file.to_owned(), database: self.database.clone() })
+    }
+}
