@@ -20,6 +20,7 @@ pub mod carbon;
 pub mod graphite;
 pub mod nagios;
 pub mod perfdata;
+pub mod providers;
 pub mod state;
 pub mod store;
 // floor 3: the jobs
