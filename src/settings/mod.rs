@@ -1,10 +1,12 @@
 //! Types that configuration sections are made of. Durations are written as
-//! people write them ("10m", "1h 30m"), sizes likewise ("16MiB").
+//! people write them ("10m", "1h 30m"), sizes likewise ("16MiB"), times too.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+pub mod when;
 
 pub use bytesize::ByteSize;
 pub use humantime_serde as duration;
