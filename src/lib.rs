@@ -28,6 +28,8 @@ pub mod hosts;
 pub mod metrics;
 pub mod shipping;
 pub mod usage;
+// floor 4: the clouds
+pub mod cloud;
 // floor 6: the doors
 pub mod rpc;
 // floor 7: the configuration file
