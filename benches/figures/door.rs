@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
+use weather_balloon::cloud::Clouds;
 use weather_balloon::hosts::Hosts;
 use weather_balloon::metrics::Metrics;
 use weather_balloon::shipping::Shipping;
@@ -42,6 +43,7 @@ pub async fn serve(url: Option<&str>) -> anyhow::Result<()> {
         metrics,
         shipping: Shipping::off(),
         usage: Usage::off(),
+        clouds: Clouds::none(),
     };
     door.serve(services, CancellationToken::new()).await?;
     Ok(())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Error, Lease, Store};
+use crate::store::{self, Error, Lease, NotOpen, Store};
 use crate::telemetry::sentence;
 
 /// How this appliance stands to the ledger.
@@ -29,7 +29,7 @@ const EVERY: Duration = Duration::from_secs(20);
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub struct LeaseKeeper {
-    store: Arc<dyn Store>,
+    ledger: store::Handle,
     holder: String,
     standing: watch::Sender<Standing>,
     /// Somebody found the lease lost.
@@ -39,15 +39,20 @@ pub struct LeaseKeeper {
 
 impl LeaseKeeper {
     pub(super) fn new(
-        store: Arc<dyn Store>,
+        ledger: store::Handle,
         holder: String,
         lost: Arc<Notify>,
     ) -> (Self, watch::Receiver<Standing>) {
         let (standing, receiver) = watch::channel(Standing::Unasked);
-        (Self { store, holder, standing, lost, renewed: Instant::now() }, receiver)
+        (Self { ledger, holder, standing, lost, renewed: Instant::now() }, receiver)
     }
 
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
+        // Whether it could be opened is asked again with each look.
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = self.ledger.opened() => {}
+        }
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -57,11 +62,12 @@ impl LeaseKeeper {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(EVERY) => {}
                 () = self.lost.notified() => {}
+                () = self.ledger.changed() => {}
             }
         }
         let standing = self.standing.borrow().clone();
-        if let Standing::Mine(lease) = standing {
-            let released = tokio::time::timeout(RELEASE_TIMEOUT, self.store.release_lease(&lease));
+        if let (Standing::Mine(lease), Ok(store)) = (standing, self.ledger.get()) {
+            let released = tokio::time::timeout(RELEASE_TIMEOUT, store.release_lease(&lease));
             // Where it fails the lease runs out by itself.
             if !matches!(released.await, Ok(Ok(()))) {
                 tracing::debug!("the ledger's lease was not released");
@@ -73,19 +79,28 @@ impl LeaseKeeper {
     async fn look(&mut self) {
         let before = self.standing.borrow().clone();
         let asked = Instant::now();
+        let store = match self.ledger.get() {
+            Ok(store) => store,
+            Err(NotOpen::Yet) => return,
+            Err(fault) => return self.stand(before, Standing::Unreachable(sentence(&fault))),
+        };
         let now = match before.clone() {
-            Standing::Mine(lease) => match self.store.renew_lease(&lease, LENGTH).await {
+            Standing::Mine(lease) => match store.renew_lease(&lease, LENGTH).await {
                 Ok(()) => {
                     self.renewed = asked;
                     before.clone()
                 }
-                Err(Error::LeaseLost { .. }) => self.take(asked).await,
+                Err(Error::LeaseLost { .. }) => self.take(&*store, asked).await,
                 // It is ours until it has run out; each write is fenced anyway.
                 Err(_) if self.renewed.elapsed() < LENGTH => before.clone(),
                 Err(fault) => Standing::Unreachable(sentence(&fault)),
             },
-            _ => self.take(asked).await,
+            _ => self.take(&*store, asked).await,
         };
+        self.stand(before, now);
+    }
+
+    fn stand(&self, before: Standing, now: Standing) {
         if now != before {
             match &now {
                 Standing::Mine(lease) => {
@@ -101,8 +116,8 @@ impl LeaseKeeper {
         }
     }
 
-    async fn take(&mut self, asked: Instant) -> Standing {
-        match self.store.take_lease(&self.holder, LENGTH).await {
+    async fn take(&mut self, store: &dyn Store, asked: Instant) -> Standing {
+        match store.take_lease(&self.holder, LENGTH).await {
             Ok(Some(lease)) => {
                 self.renewed = asked;
                 Standing::Mine(lease)

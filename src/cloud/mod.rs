@@ -8,6 +8,7 @@
 
 mod beside;
 mod config;
+mod kinds;
 mod lease;
 mod name;
 mod poller;
@@ -27,11 +28,12 @@ use crate::hosts::{BrakeConfig, Hosts};
 use crate::model::{HostSet, Source};
 use crate::providers::Provider;
 use crate::state::{self, State};
-use crate::store::Store;
+use crate::store;
 use crate::telemetry::sentence;
 
 pub use beside::{following, unknown_to, without_ledger};
 pub use config::Config;
+pub use kinds::Kind;
 pub use lease::{LeaseKeeper, Standing};
 pub use name::CloudName;
 pub use poller::Poller;
@@ -53,6 +55,8 @@ pub struct Cloud {
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
+    #[error("the cloud {cloud:?} cannot be set up: {reason}")]
+    Config { cloud: String, reason: String },
     #[error("there is no cloud {0:?}; `weather-balloon clouds list` names them all")]
     Unknown(String),
     #[error("nothing of the cloud {0:?} is held")]
@@ -73,7 +77,7 @@ pub enum Error {
 }
 
 /// The handle that doors hold.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Clouds {
     pollers: Arc<BTreeMap<String, Line>>,
     brake: watch::Sender<BrakeConfig>,
@@ -81,6 +85,7 @@ pub struct Clouds {
 }
 
 /// To one poller.
+#[derive(Debug)]
 struct Line {
     requests: mpsc::Sender<Request>,
     view: watch::Receiver<CloudView>,
@@ -96,25 +101,23 @@ pub struct Crew {
 const MAX_WAITING_REQUESTS: usize = 256;
 
 impl Clouds {
-    /// `store`: absent with the reason where there is no ledger; the clouds
-    /// are then polled for Nagios alone.
+    /// Without a ledger the clouds are polled for Nagios alone.
     pub async fn start(
         clouds: Vec<Cloud>,
-        store: Result<Arc<dyn Store>, String>,
+        ledger: Option<store::Handle>,
         state: Arc<State>,
         hosts: Hosts,
         brake: BrakeConfig,
     ) -> Result<(Self, Crew), state::Error> {
         let holder = format!("{}-{}", host_name(), state.appliance_id().await?);
         let lost = Arc::new(Notify::new());
-        let (store, keeper, standing) = match store {
-            Ok(store) if !clouds.is_empty() => {
+        let (keeper, standing) = match &ledger {
+            Some(ledger) if !clouds.is_empty() => {
                 let (keeper, standing) =
-                    LeaseKeeper::new(Arc::clone(&store), holder.clone(), Arc::clone(&lost));
-                (Some(store), Some(keeper), standing)
+                    LeaseKeeper::new(ledger.clone(), holder.clone(), Arc::clone(&lost));
+                (Some(keeper), standing)
             }
-            Ok(_) => (None, None, watch::channel(Standing::Unasked).1),
-            Err(told) => (None, None, watch::channel(Standing::Unreachable(told)).1),
+            _ => (None, watch::channel(Standing::Unreachable(NO_LEDGER.to_owned())).1),
         };
         let (brake, brakes) = watch::channel(brake);
         let around = Surroundings {
@@ -134,9 +137,9 @@ impl Clouds {
                 configured: true,
                 ..CloudView::default()
             });
-            let records = store
+            let records = ledger
                 .as_ref()
-                .map(|store| Records::new(Arc::clone(store), cloud.name.clone(), holder.clone()));
+                .map(|ledger| Records::new(ledger.clone(), cloud.name.clone(), holder.clone()));
             let poller = Poller {
                 absences: state.absences(cloud.name.as_str()).await?,
                 provider: cloud.provider,
@@ -244,6 +247,8 @@ impl Clouds {
         self.brake.send_replace(brake);
     }
 }
+
+const NO_LEDGER: &str = "[store] url is empty: nothing is recorded";
 
 /// The lease shows who holds it.
 fn host_name() -> String {

@@ -16,7 +16,7 @@ use crate::ledger::Rhythm;
 use crate::model::{HostId, HostSet};
 use crate::providers::{self, Listing, Provider, Question};
 use crate::state::{Absence, State};
-use crate::store::{self, Lease};
+use crate::store::Lease;
 use crate::telemetry::sentence;
 
 use super::beside::{following, without_ledger};
@@ -27,10 +27,16 @@ use super::schedule::{Ending, Schedule};
 use super::view::{CloudView, HeldView, MAX_HELD, Role, token};
 use super::{CloudName, Error};
 
+#[derive(Debug)]
 pub(super) enum Request {
-    Sync { reply: oneshot::Sender<Result<CloudView, Error>> },
+    Sync {
+        reply: oneshot::Sender<Result<CloudView, Error>>,
+    },
     /// Only what the token names, where there is one.
-    Release { shown: Option<i64>, reply: oneshot::Sender<Result<CloudView, Error>> },
+    Release {
+        shown: Option<i64>,
+        reply: oneshot::Sender<Result<CloudView, Error>>,
+    },
 }
 
 /// What every poller is given.
@@ -114,7 +120,10 @@ impl Poller {
     }
 
     /// Returns who waits for the next poll.
-    async fn obey(&mut self, request: Request) -> Option<oneshot::Sender<Result<CloudView, Error>>> {
+    async fn obey(
+        &mut self,
+        request: Request,
+    ) -> Option<oneshot::Sender<Result<CloudView, Error>>> {
         match request {
             Request::Sync { reply } => Some(reply),
             Request::Release { shown, reply } => match self.release(shown).await {
@@ -218,9 +227,11 @@ impl Poller {
                     });
                     self.trouble(None);
                 }
-                Err(store::Error::LeaseLost { .. }) => return Err(Fault::Fenced),
-                Err(store::Error::Moved { .. }) => {
-                    return Err(Fault::Here("the ledger was written by another; it is read anew".to_owned()));
+                Err(fault) if fault.is_lost() => return Err(Fault::Fenced),
+                Err(fault) if fault.is_moved() => {
+                    return Err(Fault::Here(
+                        "the ledger was written by another; it is read anew".to_owned(),
+                    ));
                 }
                 Err(fault) => {
                     self.trouble(Some(sentence(&fault)));
@@ -230,7 +241,8 @@ impl Poller {
         }
         question.living.extend(watched.iter().filter_map(|host| self.name.instance_of(&host.id)));
         let began = Instant::now();
-        let listing = match tokio::time::timeout(self.timeout, self.provider.list(&question)).await {
+        let listing = match tokio::time::timeout(self.timeout, self.provider.list(&question)).await
+        {
             Ok(told) => told.map_err(Fault::Cloud)?,
             Err(_) => {
                 let told = format!(
@@ -325,8 +337,8 @@ impl Poller {
         let tally = changes.tally;
         let kept = match records.keep(lease, changes).await {
             Ok(()) => true,
-            Err(store::Error::LeaseLost { .. }) => return Err(Fault::Fenced),
-            Err(fault @ store::Error::Moved { .. }) => return Err(Fault::Here(sentence(&fault))),
+            Err(fault) if fault.is_lost() => return Err(Fault::Fenced),
+            Err(fault) if fault.is_moved() => return Err(Fault::Here(sentence(&fault))),
             Err(fault) => {
                 self.trouble(Some(sentence(&fault)));
                 false
@@ -353,8 +365,7 @@ impl Poller {
 
     /// Listing, Nagios.
     async fn pass_on(&mut self, listing: &Listing, watched: &HostSet) -> Result<Shown, Fault> {
-        let (hosts, absences, shown) =
-            without_ledger(&self.name, listing, watched, &self.absences);
+        let (hosts, absences, shown) = without_ledger(&self.name, listing, watched, &self.absences);
         self.save(absences).await.map_err(Fault::Here)?;
         self.watch(hosts).await?;
         Ok(shown)
@@ -363,7 +374,8 @@ impl Poller {
     async fn follow(&mut self) -> Result<(), Fault> {
         let Some(records) = &mut self.records else { return Ok(()) };
         let watched = self.around.hosts.set_of(&self.name.source());
-        let view = records.followed(&watched).await.map_err(|fault| Fault::Here(sentence(&fault)))?;
+        let view =
+            records.followed(&watched).await.map_err(|fault| Fault::Here(sentence(&fault)))?;
         self.trouble(None);
         let Some(last) = view.last else {
             self.show(Role::Follows, Shown::default());

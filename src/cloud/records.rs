@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::ledger::{Changes, View};
 use crate::model::{Departure, HostSet, InstanceId, Sighting};
-use crate::store::{Error, Lease, Store};
+use crate::store::{self, Lease};
 
 use super::CloudName;
 use super::beside::unknown_to;
@@ -30,7 +30,7 @@ struct Doubtful {
 }
 
 pub(super) struct Records {
-    store: Arc<dyn Store>,
+    ledger: store::Handle,
     cloud: CloudName,
     holder: String,
     memory: Option<Memory>,
@@ -38,13 +38,37 @@ pub(super) struct Records {
     runs: u64,
 }
 
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    NotOpen(#[from] store::NotOpen),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl Error {
+    /// Another appliance has the lease.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self, Self::Store(store::Error::LeaseLost { .. }))
+    }
+
+    pub(super) fn is_moved(&self) -> bool {
+        matches!(self, Self::Store(store::Error::Moved { .. }))
+    }
+
+    /// The run was not kept and never will be.
+    fn is_final(&self) -> bool {
+        self.is_lost() || self.is_moved() || matches!(self, Self::Store(store::Error::Spoiled(_)))
+    }
+}
+
 /// Tries of one run in one poll, and the pause between them.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 
 impl Records {
-    pub(super) fn new(store: Arc<dyn Store>, cloud: CloudName, holder: String) -> Self {
-        Self { store, cloud, holder, memory: None, doubtful: None, runs: 0 }
+    pub(super) fn new(ledger: store::Handle, cloud: CloudName, holder: String) -> Self {
+        Self { ledger, cloud, holder, memory: None, doubtful: None, runs: 0 }
     }
 
     /// What a question to the cloud needs. A run in doubt is settled first.
@@ -53,7 +77,7 @@ impl Records {
         if let Some(memory) = self.memory.as_ref().filter(|known| known.epoch == lease.epoch) {
             return Ok(memory.clone());
         }
-        let view = self.store.living(self.cloud.as_str()).await?;
+        let view = self.ledger.get()?.living(self.cloud.as_str()).await?;
         let memory = Memory {
             epoch: lease.epoch,
             since: view.last.map(|last| last.at),
@@ -66,12 +90,8 @@ impl Records {
 
     /// What the ledger knows that bears on the sighting, and what it has as
     /// gone of the instances that Nagios watches.
-    pub(super) async fn view(
-        &self,
-        sighting: &Sighting,
-        watched: &HostSet,
-    ) -> Result<View, Error> {
-        let mut view = self.store.view(sighting).await?;
+    pub(super) async fn view(&self, sighting: &Sighting, watched: &HostSet) -> Result<View, Error> {
+        let mut view = self.ledger.get()?.view(sighting).await?;
         let mut strangers = unknown_to(&self.cloud, &view, watched);
         strangers.retain(|id| sighting.instance(id).is_none() && !sighting.is_departed(id));
         if !strangers.is_empty() {
@@ -84,7 +104,7 @@ impl Records {
     pub(super) async fn followed(&mut self, watched: &HostSet) -> Result<View, Error> {
         self.memory = None;
         self.doubtful = None;
-        let mut view = self.store.living(self.cloud.as_str()).await?;
+        let mut view = self.ledger.get()?.living(self.cloud.as_str()).await?;
         let strangers = unknown_to(&self.cloud, &view, watched);
         if !strangers.is_empty() {
             view.gone.extend(self.gone(strangers).await?.gone);
@@ -93,11 +113,10 @@ impl Records {
     }
 
     async fn gone(&self, ids: Vec<InstanceId>) -> Result<View, Error> {
-        let named =
-            ids.into_iter().map(|id| Departure { id, at: None, record: None }).collect();
+        let named = ids.into_iter().map(|id| Departure { id, at: None, record: None }).collect();
         match Sighting::new(self.cloud.as_str(), 0, 0, Vec::new(), named, Vec::new()) {
-            Ok(asked) => self.store.view(&asked).await,
-            Err(fault) => Err(Error::Spoiled(fault.to_string())),
+            Ok(asked) => Ok(self.ledger.get()?.view(&asked).await?),
+            Err(fault) => Err(store::Error::Spoiled(fault.to_string()).into()),
         }
     }
 
@@ -111,7 +130,7 @@ impl Records {
         for _ in 1..TRIES {
             match self.settle(lease).await {
                 Ok(()) => return Ok(()),
-                Err(fault) if is_final(&fault) => return Err(fault),
+                Err(fault) if fault.is_final() => return Err(fault),
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
         }
@@ -120,22 +139,18 @@ impl Records {
 
     async fn settle(&mut self, lease: &Lease) -> Result<(), Error> {
         let Some(Doubtful { run, changes }) = &self.doubtful else { return Ok(()) };
-        match self.store.apply(lease, run, Arc::clone(changes)).await {
+        let store = self.ledger.get()?;
+        match store.apply(lease, run, Arc::clone(changes)).await.map_err(Error::from) {
             Ok(_) => {
                 self.doubtful = None;
                 Ok(())
             }
             Err(fault) => {
-                if is_final(&fault) {
+                if fault.is_final() {
                     self.doubtful = None;
                 }
                 Err(fault)
             }
         }
     }
-}
-
-/// The run was not kept and never will be.
-fn is_final(fault: &Error) -> bool {
-    matches!(fault, Error::LeaseLost { .. } | Error::Moved { .. } | Error::Spoiled(_))
 }

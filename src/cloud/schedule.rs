@@ -91,9 +91,8 @@ mod tests {
     #[test]
     fn failures_wait_longer_up_to_the_interval() {
         let mut schedule = Schedule::new(INTERVAL);
-        let pauses: Vec<_> = (0..8)
-            .map(|_| schedule.pause(Ending::Failed, Duration::ZERO, 0.5).as_secs())
-            .collect();
+        let pauses: Vec<_> =
+            (0..8).map(|_| schedule.pause(Ending::Failed, Duration::ZERO, 0.5).as_secs()).collect();
         assert_eq!(pauses, [30, 60, 120, 240, 480, 600, 600, 600]);
         schedule.pause(Ending::Done, Duration::ZERO, 0.5);
         assert_eq!(schedule.pause(Ending::Failed, Duration::ZERO, 0.5).as_secs(), 30);

@@ -1,6 +1,7 @@
 //! The configuration file: gathers every part's own section and reports all
 //! faults at once. The parts never see it.
 
+mod clouds;
 mod sections;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::cloud::{self, Kind};
 use crate::{carbon, graphite, hosts, nagios, perfdata, rpc, state, store, telemetry};
 use sections::Sections;
 
@@ -23,6 +25,7 @@ pub struct Config {
     pub carbon: carbon::Config,
     pub state: state::Config,
     pub store: store::Config,
+    pub clouds: Vec<(cloud::Config, Kind)>,
     pub log: telemetry::Config,
 }
 
@@ -94,9 +97,11 @@ impl Config {
             carbon: sections.take("carbon"),
             state: sections.take("state"),
             store: sections.take("store"),
+            clouds: clouds::take(&mut sections),
             log: sections.take("log"),
         };
         config.hosts.brake = sections.take("brake");
+        config.hosts.host_templates = clouds::host_templates(&config.clouds);
         config.keep_together(state, ledger);
         let mut faults = sections.finish();
         faults.extend(config.check());
@@ -155,6 +160,7 @@ impl Config {
             ("[perfdata]", self.perfdata != new.perfdata),
             ("[carbon]", self.carbon != new.carbon),
             ("[state]", self.state != new.state),
+            ("[[cloud]]", self.clouds != new.clouds),
             ("[store]", self.store != new.store),
             ("[log]", self.log != new.log),
         ];

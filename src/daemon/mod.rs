@@ -10,6 +10,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::cloud::{Cloud, Clouds};
 use crate::config::Config;
 use crate::group::Group;
 use crate::hosts::Hosts;
@@ -55,7 +56,8 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     let metrics = Metrics::new(graphite.clone());
     let live = hosts.live_nodes();
     let (shipping, crew) =
-        Shipping::start(&config.perfdata, &config.carbon, graphite, state, live).await?;
+        Shipping::start(&config.perfdata, &config.carbon, graphite, Arc::clone(&state), live)
+            .await?;
     let door = rpc::Door::bind(&config.rpc).await?;
     for address in door.addresses() {
         tracing::info!(%address, "Thrift is served here");
@@ -63,7 +65,8 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
 
     let mut group = Group::new(STOP_GRACE);
     let ready = CancellationToken::new();
-    let usage = open_ledger(&config.store, &mut group, &ready);
+    let (ledger, usage) = open_ledger(&config.store, &mut group, &ready);
+    let clouds = start_clouds(&config, ledger, state, &hosts, &mut group).await?;
     group.add("generations", |stop| keeper.run(stop));
     group.add("restarts", |stop| restarter.run(stop));
     group.add("first checks", |stop| first_checks.run(stop));
@@ -81,6 +84,7 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         metrics: metrics.clone(),
         shipping: shipping.clone(),
         usage,
+        clouds: clouds.clone(),
     };
     group.add("thrift", |stop| door.serve(services, stop));
     let reloader = Reloader {
@@ -90,6 +94,7 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         hosts,
         metrics,
         shipping,
+        clouds,
         hangup,
     };
     group.add("reload", |stop| reloader.run(stop));
@@ -109,16 +114,40 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
 }
 
 /// Beside the start: the ledger holds up neither that nor the hosts.
-fn open_ledger(config: &store::Config, group: &mut Group, ready: &CancellationToken) -> Usage {
+fn open_ledger(
+    config: &store::Config,
+    group: &mut Group,
+    ready: &CancellationToken,
+) -> (Option<store::Handle>, Usage) {
     if config.is_off() {
-        return Usage::off();
+        return (None, Usage::off());
     }
     let (ledger, opener) = store::Handle::opening(config.clone());
-    let (usage, refresher) = Usage::start(ledger);
+    let (usage, refresher) = Usage::start(ledger.clone());
     let ready = ready.clone();
     group.add("ledger", |stop| opener.run(ready, stop));
     group.add("leaderboard", |stop| refresher.run(stop));
-    usage
+    (Some(ledger), usage)
+}
+
+async fn start_clouds(
+    config: &Config,
+    ledger: Option<store::Handle>,
+    state: Arc<State>,
+    hosts: &Hosts,
+    group: &mut Group,
+) -> anyhow::Result<Clouds> {
+    let made = config.clouds.iter().map(|(common, kind)| Cloud::new(common, kind));
+    let made = made.collect::<Result<Vec<_>, _>>()?;
+    let (clouds, crew) =
+        Clouds::start(made, ledger, state, hosts.clone(), config.hosts.brake).await?;
+    for poller in crew.pollers {
+        group.add("cloud", |stop| poller.run(stop));
+    }
+    if let Some(lease) = crew.lease {
+        group.add("lease of the ledger", |stop| lease.run(stop));
+    }
+    Ok(clouds)
 }
 
 fn scratch(state: &State) -> PathBuf {
@@ -139,6 +168,7 @@ struct Reloader {
     hosts: Hosts,
     metrics: Metrics,
     shipping: Shipping,
+    clouds: Clouds,
     hangup: Signal,
 }
 
@@ -166,6 +196,7 @@ impl Reloader {
         for part in self.current.needs_restart(&new) {
             tracing::warn!("{part} has changed; that takes a restart of weather-balloon");
         }
+        self.clouds.reconfigure(new.hosts.brake);
         self.shipping.reconfigure(client.clone());
         self.metrics.reconfigure(client);
         self.hosts
@@ -178,6 +209,7 @@ impl Reloader {
             carbon: self.current.carbon.clone(),
             state: self.current.state.clone(),
             store: self.current.store.clone(),
+            clouds: self.current.clouds.clone(),
             log: self.current.log.clone(),
             ..new
         };

@@ -263,10 +263,7 @@ impl Hosts {
         hosts: HashSet<HostId>,
     ) -> Result<HashMap<HostId, i64>, ReplaceError> {
         let nagios = self.published.borrow().nagios.clone().ok_or_else(|| self.gone())?;
-        nagios
-            .last_ok(hosts)
-            .await
-            .map_err(|fault| ReplaceError::Unavailable(sentence(&fault)))
+        nagios.last_ok(hosts).await.map_err(|fault| ReplaceError::Unavailable(sentence(&fault)))
     }
 
     /// The metric nodes of the watched hosts, as they change.

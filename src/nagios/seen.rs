@@ -14,10 +14,7 @@ const LINE_BYTES: u64 = 8 * 1024;
 
 /// Nagios replaces the file by a rename, so what is open is one whole state.
 /// Blocks; the file has some 11 KB a host.
-pub(super) fn last_ok(
-    path: &Path,
-    hosts: &HashSet<HostId>,
-) -> Result<HashMap<HostId, i64>, Error> {
+pub(super) fn last_ok(path: &Path, hosts: &HashSet<HostId>) -> Result<HashMap<HostId, i64>, Error> {
     let read = |source| Error::Read { path: path.to_owned(), source };
     match File::open(path) {
         Ok(file) => read_last_ok(BufReader::with_capacity(64 * 1024, file), hosts).map_err(read),

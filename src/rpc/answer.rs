@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::cloud::Clouds;
 use crate::hosts::{Generation, Hosts, ReplaceError, RollbackError};
 use crate::metrics::{Metrics, Question};
 use crate::model::{HostFaults, HostId, HostSet, MetricKey, MetricNode, Source, Window};
@@ -20,6 +21,7 @@ pub struct Services {
     pub hosts: Hosts,
     pub metrics: Metrics,
     pub shipping: Shipping,
+    pub clouds: Clouds,
     pub usage: Usage,
 }
 

@@ -12,6 +12,7 @@ use thrift::protocol::{
 };
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+use weather_balloon::cloud::Clouds;
 use weather_balloon::hosts::Hosts;
 use weather_balloon::metrics::Metrics;
 use weather_balloon::model::{Datapoint, Series};
@@ -68,6 +69,7 @@ impl OpenDoor {
             metrics: Metrics::in_memory(series),
             shipping: Shipping::off(),
             usage: Usage::off(),
+            clouds: Clouds::none(),
         };
         let (done, served) = std::sync::mpsc::channel();
         let serving = door.serve(services, stop.clone());
