@@ -14,9 +14,11 @@ pub mod ledger;
 pub mod settings;
 pub mod sqlite;
 pub mod telemetry;
+pub mod tls;
 // floor 2: one outside system each
 pub mod archive;
 pub mod carbon;
+pub mod directory;
 pub mod graphite;
 pub mod nagios;
 pub mod perfdata;

@@ -15,6 +15,7 @@ mod poller;
 mod records;
 mod round;
 mod schedule;
+mod staff;
 mod view;
 mod wanted;
 
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use crate::directory::Directory;
 use crate::hosts::{BrakeConfig, Hosts};
 use crate::model::{HostSet, Source};
 use crate::providers::Provider;
@@ -38,6 +40,7 @@ pub use lease::{LeaseKeeper, Standing};
 pub use name::CloudName;
 pub use poller::Poller;
 pub use round::{Ground, Outcome, Round, Shown};
+pub use staff::StaffKeeper;
 pub use view::{CloudView, HeldView, Role};
 pub use wanted::MAX_SKIPPED;
 
@@ -95,6 +98,7 @@ struct Line {
 pub struct Crew {
     pub pollers: Vec<Poller>,
     pub lease: Option<LeaseKeeper>,
+    pub staff: Option<StaffKeeper>,
 }
 
 /// Requests of one cloud that wait; they are answered together.
@@ -105,6 +109,7 @@ impl Clouds {
     pub async fn start(
         clouds: Vec<Cloud>,
         ledger: Option<store::Handle>,
+        directory: Option<Directory>,
         state: Arc<State>,
         hosts: Hosts,
         brake: BrakeConfig,
@@ -155,6 +160,10 @@ impl Clouds {
             lines.insert(poller.name.to_string(), Line { requests, view });
             pollers.push(poller);
         }
+        let staff =
+            directory.zip(ledger).filter(|_| keeper.is_some()).map(|(directory, ledger)| {
+                StaffKeeper::new(directory, ledger, around.standing, around.owners)
+            });
         let clouds = Self { pollers: Arc::new(lines), brake, hosts };
         for left in clouds.left_over() {
             tracing::warn!(
@@ -164,7 +173,7 @@ impl Clouds {
                 left.name
             );
         }
-        Ok((clouds, Crew { pollers, lease: keeper }))
+        Ok((clouds, Crew { pollers, lease: keeper, staff }))
     }
 
     /// No clouds, on an appliance without hosts.

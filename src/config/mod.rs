@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::cloud::{self, Kind};
-use crate::{carbon, graphite, hosts, nagios, perfdata, rpc, state, store, telemetry};
+use crate::{carbon, directory, graphite, hosts, nagios, perfdata, rpc, state, store, telemetry};
 use sections::Sections;
 
 /// Every part's configuration, checked.
@@ -26,6 +26,7 @@ pub struct Config {
     pub state: state::Config,
     pub store: store::Config,
     pub clouds: Vec<(cloud::Config, Kind)>,
+    pub directory: directory::Config,
     pub log: telemetry::Config,
 }
 
@@ -98,6 +99,7 @@ impl Config {
             state: sections.take("state"),
             store: sections.take("store"),
             clouds: clouds::take(&mut sections),
+            directory: sections.take("directory"),
             log: sections.take("log"),
         };
         config.hosts.brake = sections.take("brake");
@@ -140,6 +142,7 @@ impl Config {
             ("carbon", self.carbon.check()),
             ("state", self.state.check()),
             ("store", self.store.check()),
+            ("directory", self.directory.check()),
             ("log", log.into_iter().collect()),
         ];
         told.into_iter()
@@ -161,6 +164,7 @@ impl Config {
             ("[carbon]", self.carbon != new.carbon),
             ("[state]", self.state != new.state),
             ("[[cloud]]", self.clouds != new.clouds),
+            ("[directory]", self.directory != new.directory),
             ("[store]", self.store != new.store),
             ("[log]", self.log != new.log),
         ];

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cloud::{Cloud, Clouds};
 use crate::config::Config;
+use crate::directory::Directory;
 use crate::group::Group;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
@@ -139,13 +140,17 @@ async fn start_clouds(
 ) -> anyhow::Result<Clouds> {
     let made = config.clouds.iter().map(|(common, kind)| Cloud::new(common, kind));
     let made = made.collect::<Result<Vec<_>, _>>()?;
+    let directory = Directory::new(&config.directory)?;
     let (clouds, crew) =
-        Clouds::start(made, ledger, state, hosts.clone(), config.hosts.brake).await?;
+        Clouds::start(made, ledger, directory, state, hosts.clone(), config.hosts.brake).await?;
     for poller in crew.pollers {
         group.add("cloud", |stop| poller.run(stop));
     }
     if let Some(lease) = crew.lease {
         group.add("lease of the ledger", |stop| lease.run(stop));
+    }
+    if let Some(staff) = crew.staff {
+        group.add("staff", |stop| staff.run(stop));
     }
     Ok(clouds)
 }
@@ -210,6 +215,7 @@ impl Reloader {
             state: self.current.state.clone(),
             store: self.current.store.clone(),
             clouds: self.current.clouds.clone(),
+            directory: self.current.directory.clone(),
             log: self.current.log.clone(),
             ..new
         };
