@@ -14,9 +14,11 @@ pub mod ledger;
 pub mod settings;
 pub mod sqlite;
 pub mod telemetry;
+pub mod tls;
 // floor 2: one outside system each
 pub mod archive;
 pub mod carbon;
+pub mod directory;
 pub mod graphite;
 pub mod listen;
 pub mod nagios;
@@ -29,6 +31,8 @@ pub mod hosts;
 pub mod metrics;
 pub mod shipping;
 pub mod usage;
+// floor 4: the clouds
+pub mod cloud;
 // floor 6: the doors
 pub mod rpc;
 // floor 7: the configuration file

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
+use weather_balloon::cloud::Clouds;
 use weather_balloon::hosts::Hosts;
 use weather_balloon::metrics::Metrics;
 use weather_balloon::shipping::Shipping;
+use weather_balloon::usage::Usage;
 use weather_balloon::{graphite, rpc};
 
 use crate::child::{GREETING, Server};
@@ -36,7 +38,13 @@ pub async fn serve(url: Option<&str>) -> anyhow::Result<()> {
     let door = rpc::Door::bind(&config).await?;
     let address = door.addresses().first().context("the door has no address")?.to_string();
     println!("{GREETING}{address}");
-    let services = rpc::Services { hosts: Hosts::detached(), metrics, shipping: Shipping::off() };
+    let services = rpc::Services {
+        hosts: Hosts::detached(),
+        metrics,
+        shipping: Shipping::off(),
+        usage: Usage::off(),
+        clouds: Clouds::none(),
+    };
     door.serve(services, CancellationToken::new()).await?;
     Ok(())
 }

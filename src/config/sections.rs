@@ -41,9 +41,31 @@ impl Sections {
         self.read(section, mine)
     }
 
+    /// The tables of `[[section]]`, in order.
+    pub(super) fn tables(&mut self, section: &str) -> Vec<Table> {
+        let list = match self.left.remove(section) {
+            None => return Vec::new(),
+            Some(Value::Array(list)) => list,
+            Some(other) => {
+                let told = format!("is a {}; write [[{section}]]", other.type_str());
+                self.fault(section, "", told);
+                return Vec::new();
+            }
+        };
+        let tables = list.into_iter().filter_map(|one| match one {
+            Value::Table(table) => Some(table),
+            other => {
+                let told = format!("has a {}; write [[{section}]]", other.type_str());
+                self.fault(section, "", told);
+                None
+            }
+        });
+        tables.collect()
+    }
+
     /// serde stops at the first fault, so each key is tried alone: every one
     /// has a default, so a section of one key is a section.
-    fn read<T: DeserializeOwned + Default>(&mut self, section: &str, table: Table) -> T {
+    pub(super) fn read<T: DeserializeOwned + Default>(&mut self, section: &str, table: Table) -> T {
         let before = self.faults.len();
         for (key, value) in &table {
             let alone = Table::from_iter([(key.clone(), value.clone())]);
@@ -60,6 +82,12 @@ impl Sections {
         })
     }
 
+    /// Whether the file has this section, or this key of it.
+    pub(super) fn has(&self, section: &str, key: Option<&str>) -> bool {
+        let found = self.left.get(section);
+        found.is_some_and(|found| key.is_none_or(|key| found.get(key).is_some()))
+    }
+
     /// All faults; a section that nobody took is one.
     pub(super) fn finish(mut self) -> Vec<Fault> {
         for (name, value) in std::mem::take(&mut self.left) {
@@ -69,7 +97,11 @@ impl Sections {
         self.faults
     }
 
-    fn fault(&mut self, section: &str, key: &str, reason: String) {
+    pub(super) fn fault_count(&self) -> usize {
+        self.faults.len()
+    }
+
+    pub(super) fn fault(&mut self, section: &str, key: &str, reason: String) {
         self.faults.push(Fault { section: section.to_owned(), key: key.to_owned(), reason });
     }
 }

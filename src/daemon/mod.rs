@@ -10,14 +10,17 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::cloud::{Cloud, Clouds};
 use crate::config::Config;
+use crate::directory::Directory;
 use crate::group::Group;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::nagios::Nagios;
 use crate::shipping::Shipping;
 use crate::state::State;
-use crate::{graphite, rpc, telemetry};
+use crate::usage::Usage;
+use crate::{graphite, rpc, store, telemetry};
 
 /// Tasks that outlast it after SIGTERM are named and left behind.
 const STOP_GRACE: Duration = Duration::from_secs(4);
@@ -54,13 +57,17 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     let metrics = Metrics::new(graphite.clone());
     let live = hosts.live_nodes();
     let (shipping, crew) =
-        Shipping::start(&config.perfdata, &config.carbon, graphite, state, live).await?;
+        Shipping::start(&config.perfdata, &config.carbon, graphite, Arc::clone(&state), live)
+            .await?;
     let door = rpc::Door::bind(&config.rpc).await?;
     for address in door.addresses() {
         tracing::info!(%address, "Thrift is served here");
     }
 
     let mut group = Group::new(STOP_GRACE);
+    let ready = CancellationToken::new();
+    let (ledger, usage) = open_ledger(&config.store, &mut group, &ready);
+    let clouds = start_clouds(&config, ledger, state, &hosts, &mut group).await?;
     group.add("generations", |stop| keeper.run(stop));
     group.add("restarts", |stop| restarter.run(stop));
     group.add("first checks", |stop| first_checks.run(stop));
@@ -77,6 +84,8 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         hosts: hosts.clone(),
         metrics: metrics.clone(),
         shipping: shipping.clone(),
+        usage,
+        clouds: clouds.clone(),
     };
     group.add("thrift", |stop| door.serve(services, stop));
     let reloader = Reloader {
@@ -86,12 +95,14 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         hosts,
         metrics,
         shipping,
+        clouds,
         hangup,
     };
     group.add("reload", |stop| reloader.run(stop));
 
     notify(&[NotifyState::Ready]);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    ready.cancel();
     let told = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -101,6 +112,47 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         notify(&[NotifyState::Stopping]);
     };
     Ok(group.run_until(told).await?)
+}
+
+/// Beside the start: the ledger holds up neither that nor the hosts.
+fn open_ledger(
+    config: &store::Config,
+    group: &mut Group,
+    ready: &CancellationToken,
+) -> (Option<store::Handle>, Usage) {
+    if config.is_off() {
+        return (None, Usage::off());
+    }
+    let (ledger, opener) = store::Handle::opening(config.clone());
+    let (usage, refresher) = Usage::start(ledger.clone());
+    let ready = ready.clone();
+    group.add("ledger", |stop| opener.run(ready, stop));
+    group.add("leaderboard", |stop| refresher.run(stop));
+    (Some(ledger), usage)
+}
+
+async fn start_clouds(
+    config: &Config,
+    ledger: Option<store::Handle>,
+    state: Arc<State>,
+    hosts: &Hosts,
+    group: &mut Group,
+) -> anyhow::Result<Clouds> {
+    let made = config.clouds.iter().map(|(common, kind)| Cloud::new(common, kind));
+    let made = made.collect::<Result<Vec<_>, _>>()?;
+    let directory = Directory::new(&config.directory)?;
+    let (clouds, crew) =
+        Clouds::start(made, ledger, directory, state, hosts.clone(), config.hosts.brake).await?;
+    for poller in crew.pollers {
+        group.add("cloud", |stop| poller.run(stop));
+    }
+    if let Some(lease) = crew.lease {
+        group.add("lease of the ledger", |stop| lease.run(stop));
+    }
+    if let Some(staff) = crew.staff {
+        group.add("staff", |stop| staff.run(stop));
+    }
+    Ok(clouds)
 }
 
 fn scratch(state: &State) -> PathBuf {
@@ -121,6 +173,7 @@ struct Reloader {
     hosts: Hosts,
     metrics: Metrics,
     shipping: Shipping,
+    clouds: Clouds,
     hangup: Signal,
 }
 
@@ -148,6 +201,7 @@ impl Reloader {
         for part in self.current.needs_restart(&new) {
             tracing::warn!("{part} has changed; that takes a restart of weather-balloon");
         }
+        self.clouds.reconfigure(new.hosts.brake);
         self.shipping.reconfigure(client.clone());
         self.metrics.reconfigure(client);
         self.hosts
@@ -159,6 +213,9 @@ impl Reloader {
             perfdata: self.current.perfdata.clone(),
             carbon: self.current.carbon.clone(),
             state: self.current.state.clone(),
+            store: self.current.store.clone(),
+            clouds: self.current.clouds.clone(),
+            directory: self.current.directory.clone(),
             log: self.current.log.clone(),
             ..new
         };

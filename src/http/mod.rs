@@ -14,9 +14,11 @@ mod problem;
 
 use std::sync::Arc;
 
+use crate::cloud::Clouds;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::shipping::Shipping;
+use crate::usage::Usage;
 
 pub use config::{Config, Fault};
 pub use door::{Door, Error};
@@ -27,6 +29,8 @@ pub struct Services {
     pub hosts: Hosts,
     pub metrics: Metrics,
     pub shipping: Shipping,
+    pub clouds: Clouds,
+    pub usage: Usage,
 }
 
 /// What every handler is given.

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::cloud::Clouds;
 use crate::hosts::{Generation, Hosts, ReplaceError, RollbackError};
 use crate::metrics::{Metrics, Question};
 use crate::model::{HostFaults, HostId, HostSet, MetricKey, MetricNode, Source, Window};
 
 use crate::shipping::Shipping;
 use crate::telemetry::sentence;
+use crate::usage::Usage;
 
 use super::call::{Call, Failure, Reply};
+use super::usage_answer;
 use super::wire::hosts::MetricsQuestion;
 
 /// What the door's methods are answered from.
@@ -19,6 +22,8 @@ pub struct Services {
     pub hosts: Hosts,
     pub metrics: Metrics,
     pub shipping: Shipping,
+    pub clouds: Clouds,
+    pub usage: Usage,
 }
 
 const DAY: i64 = 86_400;
@@ -54,7 +59,13 @@ pub(super) async fn answer(services: &Services, call: Call) -> Result<Reply, Fai
                 unknown @ RollbackError::Unknown(_) => Failure::BadQuestion(sentence(&unknown)),
             })
         }
-        Call::Usage => Err(Failure::internal("this appliance keeps no usage: no ledger is set up")),
+        Call::GetLeaderboard { start, end } => {
+            usage_answer::stats(&services.usage, (start, end), None).await
+        }
+        Call::GetUserStats { start, end, username } => {
+            usage_answer::stats(&services.usage, (start, end), Some(username)).await
+        }
+        Call::GetUsage(asked) => usage_answer::report(&services.usage, asked).await,
     }
 }
 

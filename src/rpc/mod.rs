@@ -20,10 +20,13 @@ mod fields;
 mod journal;
 mod limits;
 mod metrics_reply;
+mod pen;
 #[cfg(test)]
 mod samples;
 mod scan;
 mod slot;
+mod usage_answer;
+mod usage_reply;
 // `gen` is a reserved word since edition 2024.
 #[path = "gen/mod.rs"]
 pub mod wire;

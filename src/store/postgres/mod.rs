@@ -3,7 +3,6 @@
 mod apply;
 mod read;
 mod server;
-mod tls;
 mod write;
 
 use std::path::Path;
@@ -16,8 +15,6 @@ use super::{Applied, Config, Error, Lease, Store};
 use crate::ledger::{Changes, View};
 use crate::model::{CloudRow, FlavorRow, GapRow, SegmentRow, Sighting, UserRow, Window};
 use server::Server;
-
-pub use tls::TlsError;
 
 refinery::embed_migrations!("src/store/postgres/migrations");
 
@@ -36,6 +33,13 @@ impl PostgresStore {
 
 #[async_trait]
 impl Store for PostgresStore {
+    async fn revision(&self) -> Result<i64, Error> {
+        let mut lent = self.server.lend().await?;
+        let revision = self.server.one(read::revision(lent.client())).await?;
+        lent.done();
+        Ok(revision)
+    }
+
     async fn segments_since(&self, revision: i64) -> Result<Vec<SegmentRow>, Error> {
         let mut lent = self.server.lend().await?;
         let rows = self.server.one(read::segments_since(lent.client(), revision)).await?;
