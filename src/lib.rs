@@ -34,6 +34,7 @@ pub mod usage;
 // floor 4: the clouds
 pub mod cloud;
 // floor 6: the doors
+pub mod http;
 pub mod rpc;
 // floor 7: the configuration file
 pub mod config;

@@ -33,7 +33,7 @@ impl Appliance {
         let state = scratch.path("state");
         std::fs::create_dir(&state)?;
         let config = format!(
-            "[rpc]\nlisten = [\"{address}\"]\n[state]\ndirectory = {state:?}\n[log]\nformat = \"text\"\n{sections}"
+            "[rpc]\nlisten = [\"{address}\"]\n[http]\nlisten = []\n[state]\ndirectory = {state:?}\n[log]\nformat = \"text\"\n{sections}"
         );
         let config = scratch.put("weather-balloon.toml", config)?;
         let notify = scratch.path("notify");

@@ -44,6 +44,7 @@ pub async fn serve(url: Option<&str>) -> anyhow::Result<()> {
         shipping: Shipping::off(),
         usage: Usage::off(),
         clouds: Clouds::none(),
+        calls: weather_balloon::telemetry::Calls::default(),
     };
     door.serve(services, CancellationToken::new()).await?;
     Ok(())

@@ -11,13 +11,16 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::cloud::{self, Kind};
-use crate::{carbon, directory, graphite, hosts, nagios, perfdata, rpc, state, store, telemetry};
+use crate::{
+    carbon, directory, graphite, hosts, http, nagios, perfdata, rpc, state, store, telemetry,
+};
 use sections::Sections;
 
 /// Every part's configuration, checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     pub rpc: rpc::Config,
+    pub http: http::Config,
     pub nagios: nagios::Config,
     pub hosts: hosts::Config,
     pub graphite: graphite::Config,
@@ -91,6 +94,7 @@ impl Config {
         let (state, ledger) = (sections.has("state", None), sections.has("store", Some("url")));
         let mut config = Self {
             rpc: sections.take("rpc"),
+            http: sections.take("http"),
             hosts: sections.take_some("nagios", &hosts::Config::KEYS),
             nagios: sections.take("nagios"),
             graphite: sections.take("graphite"),
@@ -134,6 +138,7 @@ impl Config {
         let log = self.log.check().err().map(|fault| ("level", fault.to_string()));
         let told = [
             ("rpc", self.rpc.check()),
+            ("http", self.http.check()),
             ("nagios", self.nagios.check()),
             ("nagios", self.hosts.check()),
             ("brake", self.hosts.brake.check()),
@@ -160,6 +165,7 @@ impl Config {
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let fixed = [
             ("[rpc]", self.rpc != new.rpc),
+            ("[http]", self.http != new.http),
             ("[perfdata]", self.perfdata != new.perfdata),
             ("[carbon]", self.carbon != new.carbon),
             ("[state]", self.state != new.state),

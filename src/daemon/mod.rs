@@ -20,7 +20,7 @@ use crate::nagios::Nagios;
 use crate::shipping::Shipping;
 use crate::state::State;
 use crate::usage::Usage;
-use crate::{graphite, rpc, store, telemetry};
+use crate::{graphite, http, listen, rpc, store, telemetry};
 
 /// Tasks that outlast it after SIGTERM are named and left behind.
 const STOP_GRACE: Duration = Duration::from_secs(4);
@@ -64,6 +64,8 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         tracing::info!(%address, "Thrift is served here");
     }
 
+    let page = open_page(&config.http).await?;
+
     let mut group = Group::new(STOP_GRACE);
     let ready = CancellationToken::new();
     let (ledger, usage) = open_ledger(&config.store, &mut group, &ready);
@@ -80,14 +82,27 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     if let Some(read_back) = crew.read_back {
         group.add("perfdata from Graphite", |stop| read_back.run(stop));
     }
+    let calls = telemetry::Calls::default();
     let services = rpc::Services {
         hosts: hosts.clone(),
         metrics: metrics.clone(),
         shipping: shipping.clone(),
-        usage,
+        usage: usage.clone(),
         clouds: clouds.clone(),
+        calls: calls.clone(),
     };
     group.add("thrift", |stop| door.serve(services, stop));
+    if let Some(page) = page {
+        let services = http::Services {
+            hosts: hosts.clone(),
+            metrics: metrics.clone(),
+            shipping: shipping.clone(),
+            usage,
+            clouds: clouds.clone(),
+            calls,
+        };
+        group.add("page", |stop| page.serve(services, stop));
+    }
     let reloader = Reloader {
         path: path.to_owned(),
         current: Arc::new(config),
@@ -155,6 +170,27 @@ async fn start_clouds(
     Ok(clouds)
 }
 
+/// A page that cannot be shown is no reason to watch nothing: where its address
+/// is taken, the daemon goes on without it.
+async fn open_page(config: &http::Config) -> anyhow::Result<Option<http::Door>> {
+    match http::Door::bind(config).await {
+        Ok(door) => {
+            for address in door.addresses() {
+                tracing::info!(%address, "the page is served here");
+            }
+            Ok(Some(door))
+        }
+        Err(http::Error::Listen(listen::Error::Listen(fault))) => {
+            let why = telemetry::sentence(&fault);
+            tracing::error!(
+                "there is no page: {why}; set [http] listen to a free address, or to [] for none"
+            );
+            Ok(None)
+        }
+        Err(fault) => Err(fault.into()),
+    }
+}
+
 fn scratch(state: &State) -> PathBuf {
     state.directory().join("verify")
 }
@@ -210,6 +246,7 @@ impl Reloader {
         // What only a restart takes over stays the point of comparison.
         let kept = Config {
             rpc: self.current.rpc.clone(),
+            http: self.current.http.clone(),
             perfdata: self.current.perfdata.clone(),
             carbon: self.current.carbon.clone(),
             state: self.current.state.clone(),

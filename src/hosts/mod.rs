@@ -82,6 +82,30 @@ pub struct Diff {
     pub unchanged: usize,
 }
 
+/// What one generation changed of its source's set.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub generation: Generation,
+    /// The generation before it that was live, where it is kept.
+    pub replaced: Option<i64>,
+    pub diff: Diff,
+}
+
+impl Diff {
+    fn between(old: &HostSet, new: &HostSet) -> Self {
+        let mut diff = Self::default();
+        for host in new {
+            match old.get(&host.id) {
+                None => diff.added.push(host.clone()),
+                Some(before) if before == host => diff.unchanged += 1,
+                Some(_) => diff.changed.push(host.clone()),
+            }
+        }
+        diff.removed = old.iter().filter(|host| new.get(&host.id).is_none()).cloned().collect();
+        diff
+    }
+}
+
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReplaceError {
     /// The set cannot stand beside what is there.
@@ -212,17 +236,25 @@ impl Hosts {
     pub fn diff(&self, source: &Source, set: &HostSet) -> Diff {
         let published = self.published.borrow().clone();
         let empty = HostSet::default();
-        let current = published.sets.get(source).unwrap_or(&empty);
-        let mut diff = Diff::default();
-        for host in set {
-            match current.get(&host.id) {
-                None => diff.added.push(host.clone()),
-                Some(old) if old == host => diff.unchanged += 1,
-                Some(_) => diff.changed.push(host.clone()),
-            }
-        }
-        diff.removed = current.iter().filter(|old| set.get(&old.id).is_none()).cloned().collect();
-        diff
+        Diff::between(published.sets.get(source).unwrap_or(&empty), set)
+    }
+
+    /// Absent: no generation of this number is kept.
+    pub async fn change_of(&self, number: i64) -> Result<Option<Change>, ReplaceError> {
+        let state = self.state()?;
+        let Some(kept) = state.set_of(number).await.map_err(unavailable)? else { return Ok(None) };
+        let before = state.set_before(&kept.generation).await.map_err(unavailable)?;
+        let replaced = before.as_ref().map(|before| before.generation.number);
+        let old = before.map(|before| before.set).unwrap_or_default();
+        let work = move || Change {
+            diff: Diff::between(&old, &kept.set),
+            generation: kept.generation,
+            replaced,
+        };
+        let change = tokio::task::spawn_blocking(work).await;
+        change
+            .map(Some)
+            .map_err(|_| ReplaceError::Unavailable("the sets could not be compared".to_owned()))
     }
 
     pub fn view(&self) -> View {

@@ -70,7 +70,8 @@ impl Config {
         if self.tls.is_set() {
             for (key, path) in self.tls.files() {
                 if path.as_os_str().is_empty() && key != "tls.client_ca_file" {
-                    faults.push((key, "is missing; TLS needs a certificate and its key".to_owned()));
+                    faults
+                        .push((key, "is missing; TLS needs a certificate and its key".to_owned()));
                 }
             }
         }

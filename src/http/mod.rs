@@ -18,6 +18,7 @@ use crate::cloud::Clouds;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::shipping::Shipping;
+use crate::telemetry::Calls;
 use crate::usage::Usage;
 
 pub use config::{Config, Fault};
@@ -31,6 +32,7 @@ pub struct Services {
     pub shipping: Shipping,
     pub clouds: Clouds,
     pub usage: Usage,
+    pub calls: Calls,
 }
 
 /// What every handler is given.

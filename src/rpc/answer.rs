@@ -9,7 +9,7 @@ use crate::metrics::{Metrics, Question};
 use crate::model::{HostFaults, HostId, HostSet, MetricKey, MetricNode, Source, Window};
 
 use crate::shipping::Shipping;
-use crate::telemetry::sentence;
+use crate::telemetry::{Calls, sentence};
 use crate::usage::Usage;
 
 use super::call::{Call, Failure, Reply};
@@ -24,6 +24,7 @@ pub struct Services {
     pub shipping: Shipping,
     pub clouds: Clouds,
     pub usage: Usage,
+    pub calls: Calls,
 }
 
 const DAY: i64 = 86_400;

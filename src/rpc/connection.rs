@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use thrift::ApplicationErrorKind;
@@ -274,7 +274,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Err(_) if header.oneway => return Ok(()),
             Err(reply) => return self.send(reply).await,
         };
+        let began = Instant::now();
         let reply = self.call(method, form, message, share, header.arguments).await;
+        self.shared.services.calls.note(method.name(), reply.is_ok(), began.elapsed());
         if header.oneway {
             return Ok(());
         }

@@ -307,6 +307,25 @@ impl State {
             .await?;
         Ok(found)
     }
+
+    /// The set that a generation replaced: its source's, live before it, as far
+    /// as it is kept.
+    pub async fn set_before(&self, of: &Generation) -> Result<Option<LiveSet>, Error> {
+        let (number, source) = (of.number, of.source.to_string());
+        let found = self
+            .database
+            .call(move |db| {
+                db.prepare_cached(&format!(
+                    "SELECT {COLUMNS}, hosts FROM generation JOIN host_set ON digest = set_digest
+                     WHERE source = ?1 AND number < ?2 AND live_at IS NOT NULL
+                     ORDER BY number DESC LIMIT 1"
+                ))?
+                .query_row((source, number), live_set)
+                .optional()
+            })
+            .await?;
+        Ok(found)
+    }
 }
 
 const COLUMNS: &str = "number, source, state, host_count, created_at, live_at, proved_at, reason, \

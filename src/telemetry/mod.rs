@@ -1,4 +1,7 @@
-//! Where the log goes and what it looks like, and how a fault is told.
+//! Where the log goes and what it looks like, how a fault is told, and our own
+//! counters.
+
+mod calls;
 
 use std::io::IsTerminal;
 
@@ -6,6 +9,8 @@ use serde::Deserialize;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
+
+pub use calls::Calls;
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]

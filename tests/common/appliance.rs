@@ -57,8 +57,12 @@ impl Appliance {
         } else {
             format!("{more}\n[perfdata]\nspool = \"\"")
         };
+        let http = match more.contains("[http]") {
+            true => String::new(),
+            false => format!("[http]\nlisten = [\"unix:{}\"]\n", self.page().display()),
+        };
         let text = format!(
-            "[rpc]\nlisten = [\"{}\", \"unix:{}\"]\n[state]\ndirectory = \"{}\"\n[log]\nformat = \"text\"\n\
+            "[rpc]\nlisten = [\"{}\", \"unix:{}\"]\n{http}[state]\ndirectory = \"{}\"\n[log]\nformat = \"text\"\n\
              level = \"info,weather_balloon=debug\"\n\
              [nagios]\nconfig = \"{}\"\nhosts_file = \"{}\"\n{nagios_keys}\n{more}\n",
             self.address,
@@ -78,6 +82,11 @@ impl Appliance {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// Where the page is, unless the test has said otherwise.
+    pub fn page(&self) -> PathBuf {
+        self.path("page.sock")
     }
 
     pub fn config(&self) -> PathBuf {

@@ -70,6 +70,7 @@ impl OpenDoor {
             shipping: Shipping::off(),
             usage: Usage::off(),
             clouds: Clouds::none(),
+            calls: weather_balloon::telemetry::Calls::default(),
         };
         let (done, served) = std::sync::mpsc::channel();
         let serving = door.serve(services, stop.clone());

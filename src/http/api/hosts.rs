@@ -76,7 +76,8 @@ pub(in crate::http) fn find<'a>(view: &'a View, wanted: &Find) -> Result<Found<'
     if !(1..=LARGEST_PAGE).contains(&limit) {
         return Err(Problem::bad_request(format!("limit {limit} is not 1 to {LARGEST_PAGE}")));
     }
-    let given = |text: &Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(str::to_owned);
+    let given =
+        |text: &Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(str::to_owned);
     let source = given(&wanted.source)
         .map(|text| text.parse::<Source>())
         .transpose()
@@ -203,7 +204,8 @@ pub(super) async fn replace(
         display_name: one.display_name,
         address: one.address,
     });
-    let set = HostSet::parse(given).map_err(|faults| Problem::from(&faults))?;
+    let given: Vec<_> = given.collect();
+    let set = HostSet::parse(&given).map_err(|faults| Problem::from(&faults))?;
     let generation = app.services.hosts.replace(Source::Rpc, set, how.force).await?;
     Ok(Json((&generation).into()))
 }

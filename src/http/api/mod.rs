@@ -96,7 +96,8 @@ pub(super) fn window(
     usual: i64,
 ) -> Result<Window, Problem> {
     let time = |text: &str| {
-        when::parse(text, SystemTime::now()).map_err(|fault| Problem::bad_request(fault.to_string()))
+        when::parse(text, SystemTime::now())
+            .map_err(|fault| Problem::bad_request(fault.to_string()))
     };
     let end = until.map(time).transpose()?.unwrap_or_else(now);
     let start = from.map(time).transpose()?.unwrap_or_else(|| end.saturating_sub(usual));

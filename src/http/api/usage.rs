@@ -56,9 +56,8 @@ pub(in crate::http) struct Wanted {
 
 impl Wanted {
     pub(in crate::http) fn question(&self) -> Result<Question, Problem> {
-        let given = |text: &Option<String>| {
-            text.as_deref().filter(|text| !text.is_empty()).map(Into::into)
-        };
+        let given =
+            |text: &Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(Into::into);
         let time = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let (from, until) = (time(&self.from), time(&self.until));
         if self.limit == Some(0) {
