@@ -5,6 +5,7 @@ pub mod carbon;
 pub mod clients;
 pub mod flow;
 pub mod graphite;
+pub mod histories;
 pub mod http;
 pub mod keeper;
 pub mod ledger;
