@@ -1,12 +1,13 @@
 #!/bin/sh
-# Installs the Thrift clients of other languages that the tests call the door
-# with. Quick when they are there.
+# Installs what the tests call the doors with: Thrift clients of other languages,
+# what drives a browser and looks for faults of a page, and a reader of what
+# Prometheus reads. Quick when they are there.
 #
 # usage: tests/install-clients.sh [DIRECTORY]     default: target/clients
 set -eu
 
-PYTHON_PACKAGES="thrift==0.25.0 thriftpy2==0.7.1"
-NODE_PACKAGES="thrift@0.24.0"
+PYTHON_PACKAGES="thrift==0.25.0 thriftpy2==0.7.1 prometheus_client==0.23.1"
+NODE_PACKAGES="thrift@0.24.0 axe-core@4.14.1 playwright-core@1.65.1"
 
 dir=${1:-$(dirname "$0")/../target/clients}
 mkdir -p "$dir"

@@ -13,6 +13,7 @@ packages=(
   postgresql-15
   slapd ldap-utils
   thrift-compiler
+  chromium
 )
 command -v node > /dev/null || packages+=(nodejs)
 command -v npm > /dev/null || packages+=(npm)

@@ -28,7 +28,7 @@ use crate::settings::{SecretError, read_secret};
 
 use super::guard::{Guard, Local, watch};
 use super::problem::Problem;
-use super::{App, Config, Services, api, exposition};
+use super::{App, Config, Services, api, exposition, page};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -135,7 +135,8 @@ fn router(app: App, config: &Config) -> Router {
     Router::new()
         .merge(api::routes())
         .merge(exposition::routes())
-        .fallback(|| async { Problem::not_found("there is nothing here; / is the page") })
+        .merge(page::routes())
+        .fallback(page::nothing_here)
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this is not what can be done here")
         })

@@ -10,6 +10,7 @@ mod config;
 mod door;
 mod exposition;
 mod guard;
+mod page;
 mod problem;
 
 use std::sync::Arc;

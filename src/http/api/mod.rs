@@ -27,7 +27,8 @@ use crate::settings::when;
 use super::App;
 use super::problem::Problem;
 
-pub(super) use hosts::{Find, find};
+pub(super) use hosts::{Find, Found, find, look_up};
+pub(super) use usage::{By, Wanted};
 
 #[derive(OpenApi)]
 #[openapi(info(

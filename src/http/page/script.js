@@ -1,0 +1,82 @@
+// What a page can do beyond being read: tell a chart's value under the pointer,
+// and ask for itself again while somebody looks.
+"use strict";
+
+function show(chart, at) {
+  const { svg, points, plot, line, dot, reading } = chart;
+  const share = (at - plot.left) / (plot.right - plot.left);
+  const time = plot.start + share * (plot.end - plot.start);
+  let low = 0;
+  let high = points.length - 1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (points[middle][0] <= time) low = middle; else high = middle;
+  }
+  const near = Math.abs(points[low][0] - time) <= Math.abs(points[high][0] - time) ? low : high;
+  chart.at = near;
+  const [when, value] = points[near];
+  const x = plot.left + (when - plot.start) / (plot.end - plot.start) * (plot.right - plot.left);
+  const y = plot.bottom - (value - plot.low) / (plot.high - plot.low) * (plot.bottom - plot.top);
+  line.setAttribute("x1", x);
+  line.setAttribute("x2", x);
+  dot.setAttribute("cx", x);
+  dot.setAttribute("cy", y);
+  for (const mark of [line, dot]) mark.setAttribute("visibility", "visible");
+  const told = new Date(when * 1000).toISOString().slice(0, 16).replace("T", " ");
+  reading.textContent = `${Number(value.toPrecision(6))} at ${told} UTC`;
+  svg.dataset.shown = String(when);
+}
+
+function hide(chart) {
+  for (const mark of [chart.line, chart.dot]) mark.setAttribute("visibility", "hidden");
+  chart.reading.textContent = chart.usual;
+  delete chart.svg.dataset.shown;
+}
+
+function enliven(svg) {
+  const points = JSON.parse(svg.dataset.points);
+  if (points.length === 0) return;
+  const plot = {};
+  for (const name of ["start", "end", "low", "high", "left", "right", "top", "bottom"]) {
+    plot[name] = Number(svg.dataset[name]);
+  }
+  const reading = svg.closest("figure").querySelector(".reading");
+  const chart = {
+    svg, points, plot, reading, usual: reading.textContent, at: points.length - 1,
+    line: svg.querySelector(".cursor"), dot: svg.querySelector(".dot"),
+  };
+  const width = svg.viewBox.baseVal.width;
+  svg.addEventListener("pointermove", (event) => {
+    const box = svg.getBoundingClientRect();
+    show(chart, (event.clientX - box.left) / box.width * width);
+  });
+  svg.addEventListener("pointerleave", () => hide(chart));
+}
+
+async function renew(main, seconds) {
+  const busy = document.hidden || main.contains(document.activeElement) && document.activeElement !== main ||
+    !document.getSelection().isCollapsed;
+  if (!busy) {
+    try {
+      const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+      if (answer.ok) {
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const open = [...main.querySelectorAll("details")].map((one) => one.open);
+        main.replaceChildren(...page.querySelector("main").childNodes);
+        main.querySelectorAll("details").forEach((one, at) => { one.open = open[at] ?? false; });
+        const stamp = document.querySelector("footer time");
+        stamp.replaceWith(page.querySelector("footer time"));
+      }
+    } catch {
+      // The appliance is away; what was shown stays, with its time.
+    }
+  }
+  setTimeout(renew, seconds * 1000, main, seconds);
+}
+
+for (const svg of document.querySelectorAll("svg[data-points]")) enliven(svg);
+const main = document.querySelector("main[data-fresh]");
+if (main) {
+  const seconds = Number(main.dataset.fresh);
+  setTimeout(renew, seconds * 1000, main, seconds);
+}
