@@ -15,6 +15,7 @@ pub mod page;
 pub mod perfdata;
 pub mod postgres;
 pub mod receiver;
+pub mod sample;
 pub mod slapd;
 pub mod thrift;
 pub mod usage;

@@ -40,22 +40,6 @@ impl Page {
     }
 
     pub fn answering(more: &str, series: Vec<Series>) -> Self {
-        let scratch = tempfile::tempdir().unwrap();
-        let token = scratch.path().join("token");
-        std::fs::write(&token, TOKEN).unwrap();
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        std::fs::set_permissions(&token, private).unwrap();
-        let config: Config =
-            toml::from_str(&format!("listen = ['127.0.0.1:0']\ntoken_file = {token:?}\n{more}"))
-                .unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let door = runtime.block_on(Door::bind(&config)).unwrap();
-        let Endpoint::Tcp(address) = door.addresses()[0] else { panic!("not on TCP") };
-        let stop = CancellationToken::new();
         let services = Services {
             hosts: Hosts::detached(),
             metrics: Metrics::in_memory(series),
@@ -64,6 +48,22 @@ impl Page {
             clouds: Clouds::none(),
             calls: Calls::default(),
         };
+        Self::of(runtime(), more, services)
+    }
+
+    /// Whatever runs on the runtime ends with the page.
+    pub fn of(runtime: Runtime, more: &str, services: Services) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let token = scratch.path().join("token");
+        std::fs::write(&token, TOKEN).unwrap();
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&token, private).unwrap();
+        let config: Config =
+            toml::from_str(&format!("listen = ['127.0.0.1:0']\ntoken_file = {token:?}\n{more}"))
+                .unwrap();
+        let door = runtime.block_on(Door::bind(&config)).unwrap();
+        let Endpoint::Tcp(address) = door.addresses()[0] else { panic!("not on TCP") };
+        let stop = CancellationToken::new();
         runtime.spawn(door.serve(services, stop.clone()));
         Self { runtime: Some(runtime), stop, address, _scratch: scratch }
     }
@@ -102,6 +102,11 @@ impl Page {
              Content-Type: application/json\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
         ))
     }
+}
+
+pub fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().unwrap()
 }
 
 impl Drop for Page {
