@@ -15,21 +15,11 @@ use std::time::Duration;
 
 use common::appliance::{Appliance, given};
 use common::nagios::{Nagios, Settings};
-use common::page::{Page, status};
+use common::page::{CORPUS, Page, status};
 use common::sample::{Plan, Sample};
 use serde_json::Value;
 
 const QUICK: &str = "min_restart_interval = \"1s\"\nconfirm_timeout = \"5s\"";
-pub const CORPUS: [&str; 8] = [
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "\"><svg onload=alert(1)>",
-    "' autofocus onfocus='alert(1)",
-    "</title></table></svg><script>alert(1)</script>",
-    "javascript:alert(1)//",
-    "{{7*7}}${7*7}<!--",
-    "&lt;b&gt;<b>bold</b>",
-];
 
 fn body(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").unwrap().1

@@ -26,6 +26,19 @@ use weather_balloon::usage::Usage;
 
 pub const TOKEN: &str = "t0ken-of-the-test";
 
+/// What somebody may choose as a name in the hope that a page takes it for its
+/// own.
+pub const CORPUS: [&str; 8] = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "\"><svg onload=alert(1)>",
+    "' autofocus onfocus='alert(1)",
+    "</title></table></svg><script>alert(1)</script>",
+    "javascript:alert(1)//",
+    "{{7*7}}${7*7}<!--",
+    "&lt;b&gt;<b>bold</b>",
+];
+
 pub struct Page {
     runtime: Option<Runtime>,
     stop: CancellationToken,
