@@ -8,6 +8,7 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
@@ -33,8 +34,11 @@ fn escaped(text: &str) -> String {
 fn ask(appliance: &Appliance, path: &str) -> String {
     let mut stream = UnixStream::connect(appliance.page()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\nConnection: close\r\n\r\n")
-        .unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -43,7 +47,8 @@ fn ask(appliance: &Appliance, path: &str) -> String {
 #[test]
 fn a_running_appliance_shows_every_view() {
     let nagios = Nagios::start_new(Settings::default());
-    let appliance = Appliance::start_new(&nagios, QUICK, "");
+    let spool = format!("[perfdata]\nspool = {:?}", nagios.spool());
+    let appliance = Appliance::start_new(&nagios, QUICK, &spool);
     appliance.client_of_2014().set_hosts(&[given("a-1", "127.0.0.1")]).unwrap();
     appliance.wait_in_step();
     for (path, code, words) in [
@@ -76,12 +81,37 @@ fn a_running_appliance_shows_every_view() {
         }
     }
     every_documented_get_answers(&appliance);
-    prometheus_reads(body(&ask(&appliance, "/metrics")));
+    let told = ask(&appliance, "/metrics");
+    prometheus_reads(body(&told));
+    dashboards_name_what_is_there(body(&told));
+}
+
+/// The dashboard and the alert rules know no metric that is not told.
+fn dashboards_name_what_is_there(told: &str) {
+    let dashboard = include_str!("../packaging/grafana/weather-balloon.json");
+    serde_json::from_str::<Value>(dashboard).unwrap();
+    let rules = include_str!("../packaging/prometheus/alerts.yml");
+    let rules_read: Value = serde_saphyr::from_str(rules).unwrap();
+    assert!(rules_read["groups"][0]["rules"].as_array().unwrap().len() > 5);
+    let families: HashSet<&str> =
+        told.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let mut named = 0;
+    for text in [dashboard, rules] {
+        for found in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+            if !found.starts_with("weather_balloon_") {
+                continue;
+            }
+            named += 1;
+            let suffixes = ["", "_total", "_count", "_bucket"];
+            let known = suffixes.iter().filter_map(|end| found.strip_suffix(end));
+            assert!(known.into_iter().any(|name| families.contains(name)), "{found} is not told");
+        }
+    }
+    assert!(named > 20);
 }
 
 fn every_documented_get_answers(appliance: &Appliance) {
-    let document: Value =
-        serde_json::from_str(body(&ask(appliance, "/v1/openapi.json"))).unwrap();
+    let document: Value = serde_json::from_str(body(&ask(appliance, "/v1/openapi.json"))).unwrap();
     let paths = document["paths"].as_object().unwrap();
     assert!(paths.len() > 10);
     for (path, operations) in paths {
@@ -123,10 +153,8 @@ fn prometheus_reads(text: &str) {
 fn the_files_of_the_page_are_kept_by_what_is_in_them() {
     let page = Page::open("");
     let overview = page.get("/");
-    let names: Vec<&str> = overview
-        .split('"')
-        .filter(|text| text.starts_with("/assets/"))
-        .collect();
+    let names: Vec<&str> =
+        overview.split('"').filter(|text| text.starts_with("/assets/")).collect();
     assert_eq!(names.len(), 3, "{overview}");
     for name in names {
         let answer = page.get(name).to_lowercase();
@@ -158,8 +186,7 @@ fn what_strangers_write_is_text() {
         }
     }
     for text in CORPUS {
-        let query: String =
-            text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let query: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
         for path in [
             format!("/hosts?search={query}"),
             format!("/hosts?source={query}"),

@@ -67,15 +67,27 @@ impl Plan {
                 .map(str::to_owned)
                 .to_vec(),
             metrics: [
-                "idle.idle", "load.load1", "load.load15", "load.load5", "memory.used", "ping.pl",
-                "ping.rta", "procs.procs", "users.users",
+                "idle.idle",
+                "load.load1",
+                "load.load15",
+                "load.load5",
+                "memory.used",
+                "ping.pl",
+                "ping.rta",
+                "procs.procs",
+                "users.users",
             ]
             .map(str::to_owned)
             .to_vec(),
             error: "https://west.example:5000/v3 did not answer within 30s; the last listing stays"
                 .to_owned(),
-            held: ["i-0a41", "i-0b7c", "i-11d9"].map(str::to_owned).to_vec(),
+            held: ["i-1000", "i-104a", "i-1128"].map(str::to_owned).to_vec(),
         }
+    }
+
+    /// With so many hosts of one cloud.
+    pub fn large(hosts: usize) -> Self {
+        Self { clouds: vec![("east".to_owned(), hosts)], ..Self::usual() }
     }
 
     /// Everything that somebody else may choose is one of these texts.
@@ -154,7 +166,7 @@ async fn hosts(plan: &Plan, nagios: &Nagios, scratch: &std::path::Path) -> Hosts
         let given = (0..*count).map(|n| GivenHost {
             id: format!("{name}_i-{:04x}", n * 37 + 4096),
             display_name: format!("{name}_i-{:04x}", n * 37 + 4096),
-            address: format!("10.30.{place}.{}", n + 1),
+            address: format!("10.{}.{}.{}", 30 + place, n / 250, n % 250 + 1),
         });
         hosts.replace(Source::Cloud(name.as_str().into()), set(given), false).await.unwrap();
     }
@@ -230,15 +242,15 @@ fn views(plan: &Plan) -> Vec<CloudView> {
             return whole;
         }
         let skipped = plan.held.iter().map(|id| Skipped {
-            id: InstanceId::parse(id).unwrap(),
-            reason: Label::tame(&plan.error),
+            id: InstanceId::parse(&format!("{id}0")).unwrap(),
+            reason: Label::tame("it has no image"),
         });
         CloudView {
             last_success: Some(now - 4000),
             error: Some(plan.error.clone()),
             trouble: (count == &0).then(|| plan.error.clone()),
             shown: Shown { skipped: skipped.collect(), skipped_total: 3, ..whole.shown },
-            held: plan.held.iter().map(|id| held(now, name, id)).collect(),
+            held: (1..).zip(&plan.held).map(|(n, id)| held(now, name, id, n)).collect(),
             held_total: plan.held.len(),
             held_token: 77,
             ..whole
@@ -247,13 +259,13 @@ fn views(plan: &Plan) -> Vec<CloudView> {
     plan.clouds.iter().enumerate().map(view).collect()
 }
 
-fn held(now: i64, cloud: &str, id: &str) -> HeldView {
+fn held(now: i64, cloud: &str, id: &str, nth: i64) -> HeldView {
     HeldView {
         instance: InstanceId::parse(id).unwrap(),
         host: HostId::parse(&format!("{cloud}_{id}")).ok(),
-        address: Some(Address::parse("10.30.1.40").unwrap()),
-        since: now - 7300,
-        held_at: now - 6700,
+        address: Address::parse(&format!("10.31.0.{nth}")).ok(),
+        since: now - 7300 - 600 * nth,
+        held_at: now - 6700 - 600 * nth,
         by: HeldBy::Brake,
     }
 }

@@ -51,13 +51,11 @@ impl<'a> Line<'a> {
         let mut path = String::with_capacity(self.points.len() * 12);
         let mut before: Option<i64> = None;
         for (at, &(time, value)) in self.points.iter().enumerate() {
-            let joined = before.is_some_and(|before| {
-                time.saturating_sub(before) <= self.slot.saturating_mul(2)
-            });
+            let joined = before
+                .is_some_and(|before| time.saturating_sub(before) <= self.slot.saturating_mul(2));
             let next = self.points.get(at + 1).map(|next| next.0);
-            let joins = next.is_some_and(|next| {
-                next.saturating_sub(time) <= self.slot.saturating_mul(2)
-            });
+            let joins =
+                next.is_some_and(|next| next.saturating_sub(time) <= self.slot.saturating_mul(2));
             let letter = if joined { 'L' } else { 'M' };
             let (x, y) = (x(self.window, time), self.scale.y(value));
             // A String takes all that is written.

@@ -37,7 +37,7 @@ fn one(now: i64, cloud: &CloudView) -> Markup {
     html! {
         section.cloud aria-labelledby=(cloud.name) {
             h2 id=(cloud.name) { (cloud.name) }
-            p { (standing(cloud)) @if !cloud.kind.is_empty() { ", " (cloud.kind) } }
+            p { @if !cloud.kind.is_empty() { (cloud.kind) ", " } (standing(cloud)) }
             @if let Some(error) = &cloud.error { p.notice { (error) } }
             @if let Some(trouble) = &cloud.trouble { p.notice { (trouble) } }
             @if !cloud.configured {

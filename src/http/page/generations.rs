@@ -23,8 +23,8 @@ pub(super) fn timeline(now: i64, kept: &[Generation]) -> Markup {
         ol.timeline {
             @for one in kept {
                 li.live[one.state == GenerationState::Live] {
-                    a href={ "/generations/" (one.number) } { (one.number) }
-                    " " (state(one)) " "
+                    a href={ "/generations/" (one.number) } { "Generation " (one.number) }
+                    ", " (state(one)) ": "
                     span.what { (several(one.host_count, "host")) " of " (one.source) }
                     " " span.at { (time(now, seconds(one.created))) }
                 }
@@ -83,13 +83,9 @@ fn row(now: i64, one: &Generation) -> Markup {
     }
 }
 
-pub(super) async fn one(
-    State(app): State<App>,
-    Path(number): Path<i64>,
-) -> Result<Sheet, Fault> {
+pub(super) async fn one(State(app): State<App>, Path(number): Path<i64>) -> Result<Sheet, Fault> {
     let found = app.services.hosts.change_of(number).await?;
-    let change =
-        found.ok_or_else(|| Problem::not_found("no generation of this number is kept"))?;
+    let change = found.ok_or_else(|| Problem::not_found("no generation of this number is kept"))?;
     let now = now();
     let body = html! {
         (facts(now, &change))

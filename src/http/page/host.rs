@@ -74,12 +74,8 @@ pub(super) async fn host(
 
 async fn measured(app: &App, id: &HostId, window: Window) -> Result<Vec<Series>, String> {
     let key = MetricKey::parse("").map_err(|fault| fault.to_string())?;
-    let question = Question {
-        node: MetricNode::of(id),
-        key,
-        window: Some(window),
-        max_points: Some(POINTS),
-    };
+    let question =
+        Question { node: MetricNode::of(id), key, window: Some(window), max_points: Some(POINTS) };
     app.services.metrics.answer(&question).await.map_err(|fault| sentence(&fault))
 }
 

@@ -4,11 +4,11 @@ use maud::{Markup, html};
 use super::clouds::standing;
 use super::generations::timeline;
 use super::sheet::{Sheet, Tab, wide};
-use super::words::{bytes, count, several, span, time};
+use super::words::{ago, bytes, count, several, span, time};
 use crate::cloud::CloudView;
 use crate::hosts::Status;
-use crate::http::api::now;
 use crate::http::App;
+use crate::http::api::now;
 use crate::shipping::View as Shipped;
 
 /// Of the timeline.
@@ -30,7 +30,8 @@ pub(super) async fn overview(State(app): State<App>) -> Sheet {
                     @match history.as_ref().map(|kept| kept.first()) {
                         Ok(Some(last)) => {
                             a href={ "/generations/" (last.number) } { "Generation " (last.number) }
-                            " of " (last.source) ", " (last.state.as_str())
+                            ", " (last.state.as_str())
+                            div.quiet { "of " (last.source) ", " (ago(now, super::seconds(last.created))) }
                         }
                         Ok(None) => "None yet",
                         Err(_) => "Not known",
@@ -91,7 +92,7 @@ fn nagios(now: i64, status: &Status) -> Markup {
                 }
             }
             dd.quiet {
-                (count(status.restarts)) " restarts asked for"
+                (several(status.restarts, "restart")) " asked for"
                 @if let Some(took) = status.last_restart {
                     ", the last took " (span(i64::try_from(took.as_secs()).unwrap_or(i64::MAX)))
                 }
@@ -120,7 +121,7 @@ fn spool(now: i64, shipped: &Shipped) -> Markup {
             @match &shipped.spool {
                 None => dd { "Off" },
                 Some(spool) => {
-                    dd { (several(spool.files.try_into().unwrap_or(usize::MAX), "file")) ", " (bytes(spool.bytes)) }
+                    dd { (several(spool.files, "file")) ", " (bytes(spool.bytes)) }
                     @if let Some(oldest) = spool.oldest {
                         dd.quiet { "The oldest is " (span(now.saturating_sub(super::seconds(oldest)).max(0))) " old" }
                     }

@@ -63,7 +63,8 @@ pub(super) fn count(number: impl TryInto<i64>) -> String {
 }
 
 /// "1 host", "2 hosts".
-pub(super) fn several(number: usize, one: &str) -> String {
+pub(super) fn several(number: impl TryInto<i64>, one: &str) -> String {
+    let number = number.try_into().unwrap_or(i64::MAX);
     let end = if number == 1 { "" } else { "s" };
     format!("{} {one}{end}", count(number))
 }
@@ -126,8 +127,7 @@ mod tests {
     #[test]
     fn spans_have_two_units() {
         let spans = [0, 59, 60, 61, 3600, 3661, 86_400, 100_000].map(span);
-        let wanted =
-            ["0 s", "59 s", "1 min", "1 min 1 s", "1 h", "1 h 1 min", "1 d", "1 d 3 h"];
+        let wanted = ["0 s", "59 s", "1 min", "1 min 1 s", "1 h", "1 h 1 min", "1 d", "1 d 3 h"];
         assert_eq!(spans, wanted);
         assert_eq!(ago(100, 100), "just now");
         assert_eq!(ago(200, 100), "1 min 40 s ago");
