@@ -6,7 +6,7 @@
 # usage: tests/install-clients.sh [DIRECTORY]     default: target/clients
 set -eu
 
-PYTHON_PACKAGES="thrift==0.25.0 thriftpy2==0.7.1 prometheus_client==0.23.1"
+PYTHON_PACKAGES="thrift==0.25.0 thriftpy2==0.7.1 prometheus_client==0.23.1 schemathesis==4.32.5"
 NODE_PACKAGES="thrift@0.24.0 axe-core@4.14.1 playwright-core@1.65.1"
 
 dir=${1:-$(dirname "$0")/../target/clients}

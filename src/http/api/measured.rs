@@ -35,7 +35,9 @@ pub(super) struct Wanted {
 
 /// By name: times and values, ascending. Where nothing was measured the value
 /// is null.
+// A JSON Schema has no word for a pair that utoipa knows.
 #[derive(Serialize, ToSchema)]
+#[schema(value_type = BTreeMap<String, Vec<Vec<Option<f64>>>>)]
 pub(super) struct Measured(BTreeMap<String, Vec<(i64, Option<f64>)>>);
 
 impl From<Vec<Series>> for Measured {
