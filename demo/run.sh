@@ -24,7 +24,7 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 mkdir "$D/log"
 become
-read -r nrpe_port line_port pickle_port query_port web_port rpc_port < <(free_ports 6)
+read -r nrpe_port line_port pickle_port query_port web_port rpc_port page_port < <(free_ports 7)
 cp "$built" "$D/weather-balloon"
 write_nrpe
 write_nagios
@@ -60,6 +60,7 @@ say "starting the appliance"
 balloon=("$D/weather-balloon" --address "127.0.0.1:$rpc_port")
 start weather-balloon "$D/weather-balloon" --config "$D/weather-balloon.toml" serve
 await 20 "the appliance's address" port_open "$rpc_port"
+await 20 "the page" curl -sf "http://127.0.0.1:$page_port/"
 await 20 "the appliance's answer" "${balloon[@]}" hosts list
 
 say "set_hosts with $hosts hosts, through Thrift, and waiting for Nagios"
@@ -90,6 +91,7 @@ cat <<EOT
 
 What runs where (all as $user, below $D):
   weather-balloon  127.0.0.1:$rpc_port (Thrift)     log/weather-balloon.log, weather-balloon.toml, state/
+  The page         http://127.0.0.1:$page_port
   Nagios           nagios/rw/nagios.cmd (FIFO)    log/nagios-own.log, nagios/nagios.cfg, nagios/hosts/hosts.cfg
   NRPE             127.0.0.1:$nrpe_port              log/nrpe-own.log
   Carbon           127.0.0.1:$line_port (plaintext), :$pickle_port (pickle)

@@ -183,6 +183,8 @@ write_appliance() {
   cat > "$D/weather-balloon.toml" <<EOT
 [rpc]
 listen = ["127.0.0.1:$rpc_port"]
+[http]
+listen = ["127.0.0.1:$page_port"]
 
 [nagios]
 config = "$D/nagios/nagios.cfg"

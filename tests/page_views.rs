@@ -139,7 +139,7 @@ fn prometheus_reads(text: &str) {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("no reader of Prometheus's text; run tests/install-clients.sh");
+        .unwrap_or_else(|fault| panic!("{fault}: {python}; run tests/install-clients.sh"));
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let ended = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&ended.stdout);

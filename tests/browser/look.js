@@ -179,6 +179,12 @@ async function hover(page) {
   await page.mouse.move(0, 0);
   await page.waitForFunction(() => !document.querySelector("svg[data-shown]"));
   assert.equal(await chart.locator(".reading").innerText(), before);
+  await chart.locator("svg").focus();
+  await page.keyboard.press("ArrowLeft");
+  const one = await chart.locator(".reading").innerText();
+  await page.keyboard.press("ArrowLeft");
+  const other = await chart.locator(".reading").innerText();
+  assert.ok(one.endsWith("UTC") && other.endsWith("UTC") && one !== other, `${one}, ${other}`);
   // One empty slot is drawn across, the twelve are a gap.
   assert.equal((await chart.locator("path.line").getAttribute("d")).match(/M/g).length, 2);
 }

@@ -47,10 +47,12 @@ pub(super) async fn host(
         .map_err(|fault: WindowFault| Problem::bad_request(fault.to_string()))?;
     let view = app.services.hosts.view();
     let one = look_up(&view, &id)?;
-    let measured = measured(&app, &one.host.id, window).await;
-    let last_ok = app.services.hosts.last_ok(HashSet::from([one.host.id.clone()])).await;
+    let (measured, last_ok, trail) = tokio::join!(
+        measured(&app, &one.host.id, window),
+        app.services.hosts.last_ok(HashSet::from([one.host.id.clone()])),
+        trail(&app, one),
+    );
     let last_ok = last_ok.map(|of| of.get(&one.host.id).copied());
-    let trail = trail(&app, one).await;
     let body = html! {
         (facts(now, one, last_ok.as_ref().map_err(|fault| sentence(fault))))
         section aria-labelledby="measured" {

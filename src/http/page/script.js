@@ -1,9 +1,8 @@
-// What a page can do beyond being read: tell a chart's value under the pointer,
-// and ask for itself again while somebody looks.
+// What a page can do beyond being read: tell a chart's value under the pointer
+// or from key to key, and ask for itself again while somebody looks.
 "use strict";
 
-function show(chart, at) {
-  const { svg, points, plot, line, dot, reading } = chart;
+function nearest({ points, plot }, at) {
   const share = (at - plot.left) / (plot.right - plot.left);
   const time = plot.start + share * (plot.end - plot.start);
   let low = 0;
@@ -12,9 +11,13 @@ function show(chart, at) {
     const middle = (low + high) >> 1;
     if (points[middle][0] <= time) low = middle; else high = middle;
   }
-  const near = Math.abs(points[low][0] - time) <= Math.abs(points[high][0] - time) ? low : high;
-  chart.at = near;
-  const [when, value] = points[near];
+  return Math.abs(points[low][0] - time) <= Math.abs(points[high][0] - time) ? low : high;
+}
+
+function show(chart, at) {
+  const { svg, points, plot, line, dot, reading } = chart;
+  chart.at = at;
+  const [when, value] = points[at];
   const x = plot.left + (when - plot.start) / (plot.end - plot.start) * (plot.right - plot.left);
   const y = plot.bottom - (value - plot.low) / (plot.high - plot.low) * (plot.bottom - plot.top);
   line.setAttribute("x1", x);
@@ -48,9 +51,17 @@ function enliven(svg) {
   const width = svg.viewBox.baseVal.width;
   svg.addEventListener("pointermove", (event) => {
     const box = svg.getBoundingClientRect();
-    show(chart, (event.clientX - box.left) / box.width * width);
+    show(chart, nearest(chart, (event.clientX - box.left) / box.width * width));
   });
   svg.addEventListener("pointerleave", () => hide(chart));
+  svg.tabIndex = 0;
+  svg.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    show(chart, Math.min(Math.max(chart.at + step, 0), points.length - 1));
+  });
+  svg.addEventListener("blur", () => hide(chart));
 }
 
 async function renew(main, seconds) {
