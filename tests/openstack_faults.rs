@@ -190,7 +190,8 @@ async fn a_token_that_ends_on_the_way_is_renewed_at_the_same_page() {
         false => answer.steps(),
     });
     let fault = fault_of(&provider).await;
-    assert!(told(fault).contains("a token that Keystone just gave"));
+    assert_eq!(fault.blame, Blame::Credentials);
+    assert!(told(fault).starts_with("the cloud does not take a token that Keystone just gave"));
     assert_eq!(fake.state().logins, 4);
 }
 
