@@ -208,7 +208,7 @@ impl Round<'_> {
             let answers = join_all(some.iter().map(|id| self.ask_for(id))).await;
             for (id, outcome) in some.iter().zip(answers) {
                 match outcome {
-                    Ok((number, Told::Record(record))) => drop(self.found.take(number, record)),
+                    Ok((number, Told::Record(record))) => drop(self.found.take(number, *record)),
                     Ok((_, Told::Absent)) => self.departed.push(id.clone()),
                     Ok((_, Told::Nothing)) => (),
                     Err(fault) => {

@@ -62,7 +62,7 @@ impl Found {
 
 /// What one question for one server gave.
 pub(super) enum Told {
-    Record(Record),
+    Record(Box<Record>),
     /// Nova says that there is no such server.
     Absent,
     Nothing,
@@ -216,7 +216,7 @@ impl<'a> Nova<'a> {
             Ok((found, _)) => found,
             Err(skipped) => &skipped.id,
         };
-        Ok(if found == id { Told::Record(record) } else { Told::Nothing })
+        Ok(if found == id { Told::Record(Box::new(record)) } else { Told::Nothing })
     }
 
     fn server_url(&self, id: &InstanceId) -> Url {
