@@ -31,6 +31,7 @@ bench:
 	$(CARGO) bench --locked --bench perfdata
 	$(CARGO) bench --locked --bench drain
 	$(CARGO) bench --locked --bench usage
+	$(CARGO) bench --locked --bench clouds
 
 clean:
 	$(CARGO) clean

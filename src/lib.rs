@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod settings;
 pub mod sqlite;
 pub mod telemetry;
+pub mod tls;
 // floor 2: one outside system each
 pub mod archive;
 pub mod carbon;

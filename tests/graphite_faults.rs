@@ -12,6 +12,7 @@ use common::http::{Request, Step, Upstream, json, open_ended_json, page};
 use weather_balloon::graphite::{Client, Config, Error, SetupError};
 use weather_balloon::model::{Datapoint, HostId, MetricKey, MetricNode, Series, Window};
 use weather_balloon::settings::ByteSize;
+use weather_balloon::tls;
 
 const SHORT: Duration = Duration::from_millis(300);
 /// No test of this file may need longer for one answer: the machine is busy,
@@ -518,10 +519,14 @@ async fn a_ca_file_that_is_none() {
         Client::new(&Config { ca_file: ca_file.to_owned(), ..config(url) }).unwrap_err()
     };
     let fault = of(&ca_file);
-    assert!(matches!(fault, SetupError::CaFile { .. }), "{fault:?}");
+    assert!(matches!(fault, SetupError::Tls(tls::Error::CaFile { .. })), "{fault:?}");
     std::fs::write(&ca_file, "nothing").unwrap();
+    let fault = anyhow::Error::new(of(&ca_file));
     assert_eq!(
-        of(&ca_file).to_string(),
-        format!("[graphite] ca_file: {} holds no certificate", ca_file.display())
+        format!("{fault:#}"),
+        format!(
+            "cannot set up TLS for [graphite] url and ca_file: {} holds no certificate",
+            ca_file.display()
+        )
     );
 }

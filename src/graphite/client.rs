@@ -9,8 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
 use super::answer::{self, Limits};
-use super::{Config, Error, SetupError, page, tls};
+use super::{Config, Error, SetupError, page};
 use crate::model::{MetricKey, MetricNode, Series, Window};
+use crate::tls::{self, Trust};
 
 /// Asks one Graphite. Clones share connections and limits.
 #[derive(Clone, Debug)]
@@ -46,8 +47,15 @@ impl Client {
             config.base().map_err(|reason| SetupError::Config { key: "url", reason })?;
         let path = format!("{}/render", render.path().trim_end_matches('/'));
         render.set_path(&path);
+        // No redirect is followed, so a plain URL never leads to a TLS connection.
+        let trust = match render.scheme() {
+            "https" => Trust::Authorities(&config.ca_file),
+            _ => Trust::Nobody,
+        };
+        // reqwest without a TLS provider of its own wants a process-wide one or
+        // a ready-made configuration, for plain HTTP too; this is the latter.
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::config(render.scheme() == "https", &config.ca_file)?)
+            .tls_backend_preconfigured(tls::client(trust)?)
             .user_agent(concat!("weather-balloon/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()

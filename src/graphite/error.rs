@@ -1,4 +1,3 @@
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::settings::ByteSize;
@@ -8,18 +7,8 @@ use crate::settings::ByteSize;
 pub enum SetupError {
     #[error("[graphite] {key} {reason}")]
     Config { key: &'static str, reason: String },
-    #[error("[graphite] ca_file: cannot take certificates from {path}")]
-    CaFile { path: PathBuf, source: rustls::pki_types::pem::Error },
-    #[error("[graphite] ca_file: {path} holds no certificate")]
-    NoCertificate { path: PathBuf },
-    #[error("[graphite] ca_file: {path} holds a certificate that is no authority's")]
-    BadCertificate { path: PathBuf, source: rustls::Error },
-    #[error(
-        "cannot load the system's certificate authorities for [graphite] url; install ca-certificates or set [graphite] ca_file"
-    )]
-    Authorities { source: rustls::Error },
-    #[error("cannot set up TLS for [graphite] url")]
-    Tls { source: rustls::Error },
+    #[error("cannot set up TLS for [graphite] url and ca_file")]
+    Tls(#[from] crate::tls::Error),
     #[error("cannot set up the HTTP client for [graphite] url")]
     Http(#[from] reqwest::Error),
 }

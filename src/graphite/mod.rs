@@ -11,7 +11,6 @@ mod config;
 mod error;
 mod number;
 mod page;
-mod tls;
 
 pub use answer::Malformed;
 pub use client::Client;

@@ -11,7 +11,7 @@ pub enum Error {
     #[error("the password for the ledger's database is not to be had")]
     Secret(#[from] settings::SecretError),
     #[error("the TLS connection to the ledger's database cannot be set up")]
-    Tls(#[from] super::postgres::TlsError),
+    Tls(#[from] crate::tls::Error),
     #[error("the ledger's database cannot be used")]
     Sqlite(#[from] sqlite::Error),
     #[error(

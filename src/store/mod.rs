@@ -24,7 +24,7 @@ use crate::model::{CloudRow, FlavorRow, GapRow, SegmentRow, Sighting, UserRow, W
 pub use config::{Config, Target, Tls};
 pub use error::{Error, PostgresFault};
 pub use handle::{Handle, NotOpen, Opener};
-pub use postgres::{PostgresStore, TlsError};
+pub use postgres::PostgresStore;
 pub use sqlite::{Backup, SqliteStore, check_backup, restore};
 
 /// The right to write, as it was taken. It is worth nothing once another one

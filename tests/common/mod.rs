@@ -3,6 +3,7 @@
 pub mod appliance;
 pub mod carbon;
 pub mod clients;
+pub mod cloud_user;
 pub mod flow;
 pub mod graphite;
 pub mod histories;
@@ -11,6 +12,7 @@ pub mod keeper;
 pub mod ledger;
 pub mod nagios;
 pub mod nrpe;
+pub mod openstack;
 pub mod perfdata;
 pub mod postgres;
 pub mod receiver;

@@ -3,7 +3,6 @@
 mod apply;
 mod read;
 mod server;
-mod tls;
 mod write;
 
 use std::path::Path;
@@ -16,8 +15,6 @@ use super::{Applied, Config, Error, Lease, Store};
 use crate::ledger::{Changes, View};
 use crate::model::{CloudRow, FlavorRow, GapRow, SegmentRow, Sighting, UserRow, Window};
 use server::Server;
-
-pub use tls::TlsError;
 
 refinery::embed_migrations!("src/store/postgres/migrations");
 

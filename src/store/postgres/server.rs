@@ -11,10 +11,11 @@ use tokio::time::timeout;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{migrations, tls};
+use super::migrations;
 use crate::settings;
 use crate::store::{Config, Error, MIGRATION_TIMEOUT, PostgresFault, Tls};
 use crate::telemetry::sentence;
+use crate::tls::{self, Trust};
 
 pub(super) struct Server {
     /// As an error names it.
@@ -62,7 +63,12 @@ impl Server {
             let bytes = settings::read_secret(&given.password_file)?;
             config.password(bytes.trim_ascii_end());
         }
-        let connector = MakeRustlsConnect::new(tls::config(given.tls, &given.ca_file)?);
+        let trust = match given.tls {
+            Tls::Off => Trust::Nobody,
+            Tls::Require => Trust::Whoever,
+            Tls::Verify => Trust::Authorities(&given.ca_file),
+        };
+        let connector = MakeRustlsConnect::new(tls::client(trust)?);
         let manager = Manager::from_config(
             config.clone(),
             connector.clone(),
