@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use weather_balloon::config::{Config, Error};
-use weather_balloon::{carbon, graphite, hosts, nagios, perfdata, rpc, state, telemetry};
+use weather_balloon::{carbon, graphite, hosts, nagios, perfdata, rpc, state, store, telemetry};
 
 const SHIPPED: &str = include_str!("../packaging/weather-balloon.toml");
 
@@ -60,6 +60,7 @@ fn the_shipped_file_documents_every_key() {
     assert_eq!(documented_keys("perfdata"), known_keys::<perfdata::Config>());
     assert_eq!(documented_keys("carbon"), known_keys::<carbon::Config>());
     assert_eq!(documented_keys("state"), known_keys::<state::Config>());
+    assert_eq!(documented_keys("store"), known_keys::<store::Config>());
     assert_eq!(documented_keys("log"), known_keys::<telemetry::Config>());
 }
 
@@ -133,4 +134,26 @@ fn faults_of_sense_are_told_at_once_too() {
 fn what_is_not_toml_is_told_with_its_place() {
     let told = parse("[rpc\nlisten = 1").unwrap_err().to_string();
     assert!(told.contains("is not TOML") && told.contains("line 1"), "{told}");
+}
+
+#[test]
+fn the_state_and_the_ledger_lie_together() {
+    let places = |text: &str| {
+        let config = parse(text).unwrap();
+        (config.state.directory.display().to_string(), config.store.url)
+    };
+    let place = |directory: &str, url: &str| (directory.to_owned(), url.to_owned());
+    let state = "[state]\ndirectory = \"/srv/balloon\"\n";
+    let ledger = "[store]\nurl = \"sqlite:/data/usage.db\"\n";
+    assert_eq!(places(state), place("/srv/balloon", "sqlite:/srv/balloon/ledger.db"));
+    assert_eq!(places(ledger), place("/data", "sqlite:/data/usage.db"));
+    assert_eq!(places(&[state, ledger].concat()), place("/srv/balloon", "sqlite:/data/usage.db"));
+    let elsewhere = "postgresql://u@h/d";
+    let ledger = format!("[store]\nurl = \"{elsewhere}\"\n");
+    assert_eq!(places(&ledger), place("/var/lib/weather-balloon", elsewhere));
+    assert_eq!(places("[store]\nurl = \"\""), place("/var/lib/weather-balloon", ""));
+    let told = parse("[store]\nurl = \"sqlite:x\"\ntls = \"maybe\"").unwrap_err().to_string();
+    assert!(told.contains("[store] tls: "), "{told}");
+    let told = parse("[store]\nurl = \"sqlite:x\"").unwrap_err().to_string();
+    assert!(told.contains("[store] url: is not the absolute path of a file"), "{told}");
 }

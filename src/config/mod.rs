@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::{carbon, graphite, hosts, nagios, perfdata, rpc, state, telemetry};
+use crate::{carbon, graphite, hosts, nagios, perfdata, rpc, state, store, telemetry};
 use sections::Sections;
 
 /// Every part's configuration, checked.
@@ -22,6 +22,7 @@ pub struct Config {
     pub perfdata: perfdata::Config,
     pub carbon: carbon::Config,
     pub state: state::Config,
+    pub store: store::Config,
     pub log: telemetry::Config,
 }
 
@@ -83,6 +84,7 @@ impl Config {
             })?)
             .map_err(|fault| Error::Syntax { path: path.to_owned(), reason: fault.to_string() })?;
         let mut sections = Sections::new(table);
+        let (state, ledger) = (sections.has("state", None), sections.has("store", Some("url")));
         let mut config = Self {
             rpc: sections.take("rpc"),
             hosts: sections.take_some("nagios", &hosts::Config::KEYS),
@@ -91,15 +93,33 @@ impl Config {
             perfdata: sections.take("perfdata"),
             carbon: sections.take("carbon"),
             state: sections.take("state"),
+            store: sections.take("store"),
             log: sections.take("log"),
         };
         config.hosts.brake = sections.take("brake");
+        config.keep_together(state, ledger);
         let mut faults = sections.finish();
         faults.extend(config.check());
         if faults.is_empty() {
             Ok(config)
         } else {
             Err(Error::Faults { path: path.to_owned(), faults })
+        }
+    }
+
+    /// The state and the ledger lie in one directory where the file says only
+    /// where one of them is.
+    fn keep_together(&mut self, state: bool, ledger: bool) {
+        match (state, ledger, self.store.target()) {
+            (true, false, _) => {
+                self.store.url = store::Config::beside(&self.state.directory).url;
+            }
+            (false, true, Ok(store::Target::Sqlite(file))) => {
+                if let Some(directory) = file.parent() {
+                    self.state.directory = directory.to_owned();
+                }
+            }
+            _ => {}
         }
     }
 
@@ -114,6 +134,7 @@ impl Config {
             ("perfdata", self.perfdata.check()),
             ("carbon", self.carbon.check()),
             ("state", self.state.check()),
+            ("store", self.store.check()),
             ("log", log.into_iter().collect()),
         ];
         told.into_iter()
@@ -134,6 +155,7 @@ impl Config {
             ("[perfdata]", self.perfdata != new.perfdata),
             ("[carbon]", self.carbon != new.carbon),
             ("[state]", self.state != new.state),
+            ("[store]", self.store != new.store),
             ("[log]", self.log != new.log),
         ];
         fixed.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()

@@ -60,6 +60,12 @@ impl Sections {
         })
     }
 
+    /// Whether the file has this section, or this key of it.
+    pub(super) fn has(&self, section: &str, key: Option<&str>) -> bool {
+        let found = self.left.get(section);
+        found.is_some_and(|found| key.is_none_or(|key| found.get(key).is_some()))
+    }
+
     /// All faults; a section that nobody took is one.
     pub(super) fn finish(mut self) -> Vec<Fault> {
         for (name, value) in std::mem::take(&mut self.left) {

@@ -17,7 +17,8 @@ use crate::metrics::Metrics;
 use crate::nagios::Nagios;
 use crate::shipping::Shipping;
 use crate::state::State;
-use crate::{graphite, rpc, telemetry};
+use crate::usage::Usage;
+use crate::{graphite, rpc, store, telemetry};
 
 /// Tasks that outlast it after SIGTERM are named and left behind.
 const STOP_GRACE: Duration = Duration::from_secs(4);
@@ -61,6 +62,8 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     }
 
     let mut group = Group::new(STOP_GRACE);
+    let ready = CancellationToken::new();
+    let usage = open_ledger(&config.store, &mut group, &ready);
     group.add("generations", |stop| keeper.run(stop));
     group.add("restarts", |stop| restarter.run(stop));
     group.add("first checks", |stop| first_checks.run(stop));
@@ -77,6 +80,7 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         hosts: hosts.clone(),
         metrics: metrics.clone(),
         shipping: shipping.clone(),
+        usage,
     };
     group.add("thrift", |stop| door.serve(services, stop));
     let reloader = Reloader {
@@ -92,6 +96,7 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
 
     notify(&[NotifyState::Ready]);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    ready.cancel();
     let told = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -101,6 +106,19 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         notify(&[NotifyState::Stopping]);
     };
     Ok(group.run_until(told).await?)
+}
+
+/// Beside the start: the ledger holds up neither that nor the hosts.
+fn open_ledger(config: &store::Config, group: &mut Group, ready: &CancellationToken) -> Usage {
+    if config.is_off() {
+        return Usage::off();
+    }
+    let (ledger, opener) = store::Handle::opening(config.clone());
+    let (usage, refresher) = Usage::start(ledger);
+    let ready = ready.clone();
+    group.add("ledger", |stop| opener.run(ready, stop));
+    group.add("leaderboard", |stop| refresher.run(stop));
+    usage
 }
 
 fn scratch(state: &State) -> PathBuf {
@@ -159,6 +177,7 @@ impl Reloader {
             perfdata: self.current.perfdata.clone(),
             carbon: self.current.carbon.clone(),
             state: self.current.state.clone(),
+            store: self.current.store.clone(),
             log: self.current.log.clone(),
             ..new
         };

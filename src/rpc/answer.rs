@@ -9,6 +9,7 @@ use crate::model::{HostFaults, HostId, HostSet, MetricKey, MetricNode, Source, W
 
 use crate::shipping::Shipping;
 use crate::telemetry::sentence;
+use crate::usage::Usage;
 
 use super::call::{Call, Failure, Reply};
 use super::wire::hosts::MetricsQuestion;
@@ -19,6 +20,7 @@ pub struct Services {
     pub hosts: Hosts,
     pub metrics: Metrics,
     pub shipping: Shipping,
+    pub usage: Usage,
 }
 
 const DAY: i64 = 86_400;

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -7,8 +7,8 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// `sqlite:FILE`, or `postgresql://USER@HOST/DATABASE`. A directory of a
-    /// Unix socket goes for the host as in `postgresql://USER@/DATABASE?host=/run/postgresql`.
+    /// `sqlite:FILE`, or `postgresql://USER@HOST/DATABASE`; empty: no ledger is
+    /// kept. A directory of a Unix socket goes for the host as in `postgresql://USER@/DATABASE?host=/run/postgresql`.
     pub url: String,
     /// PostgreSQL's password; empty: none is sent.
     pub password_file: PathBuf,
@@ -58,11 +58,25 @@ pub enum Target {
 }
 
 impl Config {
+    pub const DATABASE_NAME: &str = "ledger.db";
+
+    /// The ledger beside the other state of an appliance.
+    pub fn beside(directory: &Path) -> Self {
+        let url = format!("sqlite:{}", directory.join(Self::DATABASE_NAME).display());
+        Self { url, ..Self::default() }
+    }
+
+    pub fn is_off(&self) -> bool {
+        self.url.is_empty()
+    }
+
     /// Every fault, as key and reason.
     pub fn check(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
         let mut fault = |key, reason: &str| faults.push((key, reason.to_owned()));
-        if let Err(reason) = self.target() {
+        if let Err(reason) = self.target()
+            && !self.is_off()
+        {
             fault("url", &reason);
         }
         for (key, time) in [
@@ -145,8 +159,8 @@ mod tests {
         ] {
             assert_eq!(of(good).check(), [], "{good}");
         }
+        assert!(of("").is_off() && of("").check().is_empty() && of("").target().is_err());
         for bad in [
-            "",
             "sqlite:",
             "sqlite:ledger.db",
             "sqlite:/",

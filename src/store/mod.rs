@@ -7,6 +7,7 @@
 mod config;
 mod copy;
 mod error;
+mod handle;
 mod kept;
 mod plan;
 mod postgres;
@@ -25,6 +26,7 @@ use crate::model::{CloudRow, FlavorRow, GapRow, SegmentRow, Sighting, UserRow, W
 pub use config::{Config, Target, Tls};
 pub use copy::{Copied, Progress, Tally, copy, export};
 pub use error::{Error, PostgresFault};
+pub use handle::{Handle, NotOpen, Opener};
 pub use postgres::{PostgresStore, TlsError};
 pub use sqlite::{Backup, SqliteStore, check_backup, restore};
 
@@ -50,11 +52,13 @@ pub enum Applied {
 /// committed later has a greater revision than all that any reader has seen.
 #[async_trait]
 pub trait Store: Send + Sync {
+    /// The greatest revision of all that is committed.
+    async fn revision(&self) -> Result<i64, Error>;
     async fn segments_since(&self, revision: i64) -> Result<Vec<SegmentRow>, Error>;
     async fn users_since(&self, revision: i64) -> Result<Vec<UserRow>, Error>;
     async fn clouds_since(&self, revision: i64) -> Result<Vec<CloudRow>, Error>;
     async fn flavors_since(&self, revision: i64) -> Result<Vec<FlavorRow>, Error>;
-    /// Gaps that overlap the window, in order of time; the first
+    /// Gaps that overlap the window, in order of time; the latest
     /// [`MAX_GAPS`] of them.
     async fn gaps(&self, window: Window) -> Result<Vec<GapRow>, Error>;
 

@@ -1,14 +1,20 @@
 use super::by_name::{by_shape, by_user};
 use super::columns::Columns;
 use super::days::by_day;
-use super::query::{Error, Gap, Group, GroupBy, Order, Query, Report};
+use super::query::{Gap, Group, GroupBy, Order, Query, Report, TooManyDays};
 use super::selection::Selection;
+use crate::model::GapRow;
 
 impl Columns {
     /// Who used how much in the window, up to `now` (UTC seconds). Costs one
     /// thread a scan of what lies near the window: milliseconds for millions
-    /// of segments.
-    pub fn leaderboard(&self, query: &Query, now: i64) -> Result<Report, Error> {
+    /// of segments. `gaps` are those of the window; they may be more.
+    pub fn leaderboard(
+        &self,
+        query: &Query,
+        gaps: &[GapRow],
+        now: i64,
+    ) -> Result<Report, TooManyDays> {
         let start = query.window.start();
         let end = query.window.end().min(now).max(start);
         let selection = Selection::new(self, &query.filter);
@@ -24,17 +30,24 @@ impl Columns {
         };
         let group_count = groups.len();
         put_in_order(&mut groups, query.order, query.limit.map_or(usize::MAX, |limit| limit.get()));
-        let (gaps, gap_count) = self.gaps_within(query.filter.cloud.as_deref(), start, end);
+        let (gaps, gap_count) = self.gaps_within(gaps, query, (start, end));
         let window = query.window;
         Ok(Report { window, counted_until: end, groups, group_count, gaps, gap_count })
     }
 
-    fn gaps_within(&self, cloud: Option<&str>, start: i64, end: i64) -> (Vec<Gap>, usize) {
-        let mut gaps: Vec<Gap> = self
-            .gaps()
-            .filter_map(|(id, from, to)| {
-                let (from, to) = (from.max(start), to.map_or(end, |to| to.min(end)));
-                let gap = (from < to).then(|| Gap { cloud: self.clouds().shown(id), from, to })?;
+    fn gaps_within(
+        &self,
+        gaps: &[GapRow],
+        query: &Query,
+        (start, end): (i64, i64),
+    ) -> (Vec<Gap>, usize) {
+        let cloud = query.filter.cloud.as_deref();
+        let mut gaps: Vec<Gap> = gaps
+            .iter()
+            .filter_map(|gap| {
+                let (from, to) = (gap.from.max(start), gap.to.min(end));
+                let cloud_of = || self.clouds().shown(gap.cloud);
+                let gap = (from < to).then(|| Gap { cloud: cloud_of(), from, to })?;
                 cloud.is_none_or(|cloud| *gap.cloud == *cloud).then_some(gap)
             })
             .collect();

@@ -1,61 +1,118 @@
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use super::columns::Columns;
-use super::rows::Batch;
+use super::error::Error;
+use super::query::{Query, Report};
+use super::refresher::{Published, Refresher, Standing};
+use crate::store;
+
+/// For a refresh, and for an answer after it.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// For a ledger that is opened or read for the first time: a small one is
+/// there at once, a large one takes longer than anybody should wait.
+const FIRST_PATIENCE: Duration = Duration::from_secs(1);
+/// Answers that are worked out at once. They hold blocking threads, and a
+/// ledger whose disk hangs must not take those of the hosts.
+const AT_ONCE: usize = 2;
+/// More segments than this are added up on a blocking thread.
+const MANY_SEGMENTS: usize = 100_000;
 
 /// The leaderboard of this process. Clones are handles of the same one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Usage {
-    published: Arc<watch::Sender<Arc<Columns>>>,
-    /// Held by the one refresh that may be under way.
-    refreshing: Arc<Mutex<()>>,
+    board: Option<Arc<Board>>,
+}
+
+#[derive(Debug)]
+struct Board {
+    store: store::Handle,
+    /// How many have asked.
+    asked: watch::Sender<u64>,
+    published: watch::Receiver<Published>,
+    turns: Arc<Semaphore>,
 }
 
 impl Usage {
-    /// What was published last: whole and never changing.
-    pub fn columns(&self) -> Arc<Columns> {
-        Arc::clone(&self.published.borrow())
+    /// Without a ledger every question is answered by [`Error::Off`].
+    pub fn off() -> Self {
+        Self { board: None }
     }
 
-    /// Begins a refresh, after the one that is under way. Readers go on with
-    /// what is published until this one is.
-    pub async fn refresh(&self) -> Refresh {
-        let turn = Arc::clone(&self.refreshing).lock_owned().await;
-        let next = Columns::clone(&self.columns());
-        Refresh { next, published: Arc::clone(&self.published), _turn: turn }
+    /// The refresher has to run for anybody to be answered.
+    pub fn start(store: store::Handle) -> (Self, Refresher) {
+        let asked = watch::Sender::new(0);
+        let (refresher, published) = Refresher::new(store.clone(), asked.subscribe());
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        let board = Board { store, asked, published, turns };
+        (Self { board: Some(Arc::new(board)) }, refresher)
+    }
+
+    /// The answer from everything that was in the store when the question
+    /// came, up to now.
+    pub async fn leaderboard(&self, query: Query) -> Result<Report, Error> {
+        let board = self.board.as_ref().ok_or(Error::Off)?;
+        let columns = board.fresh().await?;
+        let answered = timeout(PATIENCE, board.answer(columns, query)).await;
+        answered.unwrap_or(Err(Error::Late(PATIENCE)))
     }
 }
 
-/// The next state of the columns, which takes the store's pages. Dropped
-/// unpublished, it changes nothing.
-#[derive(Debug)]
-pub struct Refresh {
-    next: Columns,
-    published: Arc<watch::Sender<Arc<Columns>>>,
-    _turn: OwnedMutexGuard<()>,
+impl Board {
+    /// Waits for a refresh that began after this call. All who come before it
+    /// begins share it, and one who goes away stops it for nobody.
+    async fn fresh(&self) -> Result<Arc<Columns>, Error> {
+        let mut ticket = 0;
+        self.asked.send_modify(|asked| {
+            *asked += 1;
+            ticket = *asked;
+        });
+        let answered = || async {
+            let mut published = self.published.clone();
+            let found = published.wait_for(|published| published.answered >= ticket).await;
+            found.map_or(Err(Error::Stopping), |found| found.outcome.clone())
+        };
+        if let Ok(outcome) = timeout(FIRST_PATIENCE, answered()).await {
+            return outcome;
+        }
+        if let Some(not_yet) = self.not_yet() {
+            return Err(not_yet);
+        }
+        match timeout(PATIENCE, answered()).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.not_yet().unwrap_or(Error::Late(PATIENCE))),
+        }
+    }
+
+    fn not_yet(&self) -> Option<Error> {
+        match self.published.borrow().standing {
+            Standing::Opening => Some(Error::Opening),
+            Standing::Reading { percent, segments } => Some(Error::Reading { percent, segments }),
+            Standing::Read => None,
+        }
+    }
+
+    async fn answer(&self, columns: Arc<Columns>, query: Query) -> Result<Report, Error> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Error::Stopping)?;
+        let gaps = self.store.get()?.gaps(query.window).await?;
+        let many = columns.segments() > MANY_SEGMENTS;
+        let work = move || {
+            let report = columns.leaderboard(&query, &gaps, now());
+            // Held for as long as the work takes, whoever waits for it.
+            drop(turn);
+            report.map_err(Error::from)
+        };
+        if !many {
+            return work();
+        }
+        tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Inside))
+    }
 }
 
-impl Refresh {
-    /// The store's revision up to which every row is here already; read on
-    /// from it.
-    pub fn through(&self) -> Option<i64> {
-        self.next.through()
-    }
-
-    /// Lays a page of rows over what is there. Of several rows of one id the
-    /// highest revision wins within a page, and the later page after that.
-    /// Takes time with the page and the chunks that it touches, at most with
-    /// all that there is: about a tenth of a second for ten million segments.
-    pub fn apply(&mut self, batch: &Batch) {
-        self.next.apply(batch);
-    }
-
-    pub fn publish(mut self) -> Arc<Columns> {
-        self.next.settle();
-        let next = Arc::new(self.next);
-        self.published.send_replace(Arc::clone(&next));
-        next
-    }
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

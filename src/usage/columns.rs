@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::batch::Batch;
 use super::chunk::{Change, Chunk, RUNNING, Row};
 use super::instances::Instances;
 use super::names::{Names, Shape, Shapes};
-use super::rows::{Batch, SegmentRow};
+use crate::model::SegmentRow;
 
 /// Every segment of the ledger that counts. A clone shares all of it; applying
 /// a batch to the clone copies only what the batch touches.
@@ -19,8 +20,6 @@ pub struct Columns {
     clouds: Arc<Names>,
     flavors: Arc<Names>,
     shapes: Arc<Shapes>,
-    /// By cloud and start; the end.
-    gaps: Arc<BTreeMap<(i64, i64), Option<i64>>>,
     through: Option<i64>,
 }
 
@@ -84,21 +83,26 @@ impl Columns {
         let through = self.through;
         let fresh = |revision: i64| through.is_none_or(|through| revision > through);
         for user in batch.users.iter().filter(|user| fresh(user.revision)) {
-            Arc::make_mut(&mut self.users).set(user.id, user.revision, &user.name, user.is_staff);
+            Arc::make_mut(&mut self.users).set(
+                user.id,
+                user.revision,
+                &user.name,
+                user.is_staff == Some(true),
+            );
         }
         for cloud in &batch.clouds {
             if self.clouds.name_of(cloud.id).is_none_or(|known| **known != *cloud.name) {
-                Arc::make_mut(&mut self.clouds).set(cloud.id, 0, &cloud.name, false);
+                Arc::make_mut(&mut self.clouds).set(cloud.id, cloud.revision, &cloud.name, false);
             }
         }
         for flavor in &batch.flavors {
             if self.flavors.name_of(flavor.id).is_none_or(|known| **known != *flavor.name) {
-                Arc::make_mut(&mut self.flavors).set(flavor.id, 0, &flavor.name, false);
-            }
-        }
-        for gap in &batch.gaps {
-            if self.gaps.get(&(gap.cloud, gap.from)) != Some(&gap.to) {
-                Arc::make_mut(&mut self.gaps).insert((gap.cloud, gap.from), gap.to);
+                Arc::make_mut(&mut self.flavors).set(
+                    flavor.id,
+                    flavor.revision,
+                    &flavor.name,
+                    false,
+                );
             }
         }
     }
@@ -208,11 +212,6 @@ impl Columns {
 
     pub(super) fn instances(&self) -> &Instances {
         &self.instances
-    }
-
-    /// (cloud, start, end), by cloud and start.
-    pub(super) fn gaps(&self) -> impl Iterator<Item = (i64, i64, Option<i64>)> {
-        self.gaps.iter().map(|((cloud, from), to)| (*cloud, *from, *to))
     }
 
     /// When the first segment begins.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::chunk::Row;
 use super::columns::Columns;
 use super::instances::Instances;
-use super::query::{Error, Group, Report};
+use super::query::{Group, Report, TooManyDays};
 use super::scan::{Piece, Tally, scan};
 use super::selection::{Counts, Rate, Selection};
 use super::sums::{Sum, Sums};
@@ -16,7 +16,7 @@ pub(super) fn by_day(
     selection: &Selection,
     start: i64,
     end: i64,
-) -> Result<Vec<Group>, Error> {
+) -> Result<Vec<Group>, TooManyDays> {
     let start = columns.earliest().map_or(end, |earliest| earliest.max(start));
     if start >= end {
         return Ok(Vec::new());
@@ -24,7 +24,7 @@ pub(super) fn by_day(
     let first_day = start.div_euclid(DAY.cast_signed());
     let days = (end - 1).div_euclid(DAY.cast_signed()).abs_diff(first_day) + 1;
     if days > Report::MAX_DAYS {
-        return Err(Error::TooManyDays { days });
+        return Err(TooManyDays { days });
     }
     let mut calendar = Calendar::new(columns, selection, first_day, days as usize);
     scan(columns, start, end, &mut calendar);

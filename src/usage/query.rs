@@ -94,7 +94,7 @@ pub struct Report {
     /// The latest [`Report::MAX_GAPS`], by start and cloud; of the cloud alone
     /// that the question names.
     pub gaps: Vec<Gap>,
-    /// How many there are.
+    /// How many there are, of those that were given.
     pub gap_count: usize,
 }
 
@@ -104,10 +104,10 @@ impl Report {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    #[error(
-        "by day the answer would have {days} days, and at most {max} are given; ask for a shorter window",
-        max = Report::MAX_DAYS
-    )]
-    TooManyDays { days: u64 },
+#[error(
+    "by day the answer would have {days} days, and at most {max} are given; ask for a shorter window",
+    max = Report::MAX_DAYS
+)]
+pub struct TooManyDays {
+    pub days: u64,
 }

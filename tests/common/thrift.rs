@@ -18,6 +18,7 @@ use weather_balloon::model::{Datapoint, Series};
 use weather_balloon::rpc::wire::hosts::{Host, HostsSyncClient, THostsSyncClient};
 use weather_balloon::rpc::{Config, Door, Endpoint, Services};
 use weather_balloon::shipping::Shipping;
+use weather_balloon::usage::Usage;
 
 /// Longer than anything takes here, shorter than a hung test.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -66,6 +67,7 @@ impl OpenDoor {
             hosts: Hosts::detached(),
             metrics: Metrics::in_memory(series),
             shipping: Shipping::off(),
+            usage: Usage::off(),
         };
         let (done, served) = std::sync::mpsc::channel();
         let serving = door.serve(services, stop.clone());

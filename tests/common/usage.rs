@@ -4,9 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weather_balloon::usage::{
-    Batch, Filter, GapRow, Group, GroupBy, NameRow, Order, Query, SegmentRow, UserRow,
-};
+use weather_balloon::model::{CloudRow, FlavorRow, SegmentRow, UserRow};
+use weather_balloon::usage::{Batch, Filter, Group, GroupBy, Order, Query};
 
 const DAY: i64 = 86_400;
 
@@ -32,9 +31,8 @@ pub enum Event {
     Rename {
         user: i64,
         name: usize,
-        is_staff: bool,
+        is_staff: Option<bool>,
     },
-    Gap,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +61,6 @@ pub struct Ledger {
     revision: i64,
     pub segments: BTreeMap<i64, SegmentRow>,
     pub users: BTreeMap<i64, UserRow>,
-    pub gaps: BTreeMap<(i64, i64), Option<i64>>,
     shapes: BTreeMap<i64, Shape>,
     changed: BTreeSet<i64>,
     changed_users: BTreeSet<i64>,
@@ -73,7 +70,7 @@ impl Ledger {
     pub fn new(numbering: Numbering) -> Self {
         let users = (1..=4).map(|id| {
             let name = NAMES[id as usize - 1].to_owned();
-            (id, UserRow { id, revision: 1, name, is_staff: id == 2 })
+            (id, UserRow { id, revision: 1, name, is_staff: (id == 2).then_some(true) })
         });
         Self {
             numbering,
@@ -81,7 +78,6 @@ impl Ledger {
             revision: 1,
             segments: BTreeMap::new(),
             users: users.collect(),
-            gaps: BTreeMap::new(),
             shapes: BTreeMap::new(),
             changed: BTreeSet::new(),
             changed_users: (1..=4).collect(),
@@ -137,14 +133,6 @@ impl Ledger {
                 row.revision = self.revision;
                 self.changed_users.insert(user);
             }
-            Event::Gap => {
-                let cloud = instance.rem_euclid(2);
-                let open = self.gaps.iter_mut().find(|(key, to)| key.0 == cloud && to.is_none());
-                match open {
-                    Some((_, to)) => *to = Some(self.now),
-                    None => drop(self.gaps.insert((cloud, self.now), None)),
-                }
-            }
         }
     }
 
@@ -198,17 +186,18 @@ impl Ledger {
     pub fn batch(&mut self) -> Batch {
         let changed = std::mem::take(&mut self.changed);
         let users = std::mem::take(&mut self.changed_users);
-        let name = |(id, name): (usize, &&str)| NameRow { id: id as i64, name: (*name).into() };
-        let gaps = self.gaps.iter().map(|((cloud, from), to)| {
-            let (cloud, from, to) = (*cloud, *from, *to);
-            GapRow { cloud, from, to }
-        });
+        let numbered = |names: &[&str]| -> Vec<(i64, String)> {
+            (0..).zip(names.iter().map(|name| (*name).to_owned())).collect()
+        };
+        let clouds = numbered(&CLOUDS).into_iter();
+        let flavors = numbered(&FLAVORS).into_iter();
         Batch {
             segments: changed.iter().map(|id| self.segments[id]).collect(),
             users: users.iter().map(|id| self.users[id].clone()).collect(),
-            clouds: CLOUDS.iter().enumerate().map(name).collect(),
-            flavors: FLAVORS.iter().enumerate().map(name).collect(),
-            gaps: gaps.collect(),
+            clouds: clouds.map(|(id, name)| CloudRow { id, revision: 1, name }).collect(),
+            flavors: flavors
+                .map(|(id, name)| FlavorRow { id, revision: 1, cloud: id % 2, name })
+                .collect(),
             through: Some(self.revision),
         }
     }
@@ -220,7 +209,7 @@ impl Ledger {
     }
 
     fn is_staff(&self, name: &str) -> bool {
-        self.users.values().any(|user| user.name == name && user.is_staff)
+        self.users.values().any(|user| user.name == name && user.is_staff == Some(true))
     }
 
     fn wanted(&self, row: &SegmentRow, filter: &Filter) -> bool {

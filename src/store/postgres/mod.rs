@@ -56,6 +56,13 @@ impl PostgresStore {
 
 #[async_trait]
 impl Store for PostgresStore {
+    async fn revision(&self) -> Result<i64, Error> {
+        let mut lent = self.server.lend().await?;
+        let revision = self.server.one(read::revision(lent.client())).await?;
+        lent.done();
+        Ok(revision)
+    }
+
     async fn segments_since(&self, revision: i64) -> Result<Vec<SegmentRow>, Error> {
         let mut lent = self.server.lend().await?;
         let rows = self.server.one(read::segments_since(lent.client(), revision)).await?;

@@ -15,6 +15,11 @@ type Asked<T> = Result<T, tokio_postgres::Error>;
 /// The page's size as the server takes it.
 const LIMIT: i64 = PAGE as i64;
 
+pub(super) async fn revision(db: &Object) -> Asked<i64> {
+    let statement = db.prepare_cached("SELECT revision FROM ledger").await?;
+    db.query_one(&statement, &[]).await?.try_get(0)
+}
+
 pub(super) async fn segments_since(db: &Object, revision: i64) -> Asked<Vec<SegmentRow>> {
     let statement = db
         .prepare_cached(
@@ -99,8 +104,9 @@ pub(super) async fn flavors_since(db: &Object, revision: i64) -> Asked<Vec<Flavo
 pub(super) async fn gaps(db: &Object, window: Window) -> Asked<Vec<GapRow>> {
     let statement = db
         .prepare_cached(
-            "SELECT cloud, begins, ends FROM gap WHERE begins < $2 AND ends > $1
-             ORDER BY begins, cloud LIMIT $3",
+            "SELECT * FROM (SELECT cloud, begins, ends FROM gap WHERE begins < $2 AND ends > $1
+                            ORDER BY begins DESC, cloud DESC LIMIT $3) AS latest
+             ORDER BY begins, cloud",
         )
         .await?;
     let limit = i64::try_from(MAX_GAPS).unwrap_or(i64::MAX);

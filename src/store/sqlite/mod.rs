@@ -75,6 +75,10 @@ impl SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
+    async fn revision(&self) -> Result<i64, Error> {
+        self.read(|db| read::revision(db)).await
+    }
+
     async fn segments_since(&self, revision: i64) -> Result<Vec<SegmentRow>, Error> {
         self.read(move |db| read::segments_since(db, revision)).await
     }

@@ -5,6 +5,10 @@ use crate::model::{CloudRow, FlavorRow, GapRow, SegmentRow, UserRow, Window};
 use crate::store::kept::{self, COLUMNS, CloudState, KnownRow, LastRow, TABLES};
 use crate::store::{Error, MAX_GAPS, PAGE};
 
+pub(super) fn revision(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("SELECT revision FROM ledger")?.query_row([], |row| row.get(0))
+}
+
 pub(super) fn segments_since(db: &Connection, revision: i64) -> rusqlite::Result<Vec<SegmentRow>> {
     db.prepare_cached(
         "SELECT revision, id, instance, account, cloud, flavor, vcpus, begins, ends, counted, deleted
@@ -72,8 +76,9 @@ pub(super) fn flavors_since(db: &Connection, revision: i64) -> rusqlite::Result<
 
 pub(super) fn gaps(db: &Connection, window: Window) -> rusqlite::Result<Vec<GapRow>> {
     db.prepare_cached(
-        "SELECT cloud, begins, ends FROM gap WHERE begins < ?2 AND ends > ?1
-         ORDER BY begins, cloud LIMIT ?3",
+        "SELECT * FROM (SELECT cloud, begins, ends FROM gap WHERE begins < ?2 AND ends > ?1
+                        ORDER BY begins DESC, cloud DESC LIMIT ?3)
+         ORDER BY begins, cloud",
     )?
     .query_map(params![window.start(), window.end(), MAX_GAPS], |row| {
         Ok(GapRow { cloud: row.get(0)?, from: row.get(1)?, to: row.get(2)? })
