@@ -15,10 +15,12 @@ pub enum SnapshotFault {
     Io(#[from] io::Error),
     #[error("it is damaged ({0})")]
     Damaged(String),
+    #[error("it is damaged")]
+    Unreadable(#[source] rusqlite::Error),
     #[error("a row of {0} refers to nothing")]
     Orphan(String),
     #[error("it is none of weather-balloon's databases")]
-    Foreign,
+    Foreign(#[source] rusqlite::Error),
     #[error("a newer weather-balloon wrote it; upgrade the program first")]
     Newer,
 }
@@ -41,8 +43,10 @@ pub fn snapshot(from: &Path, to: &Path) -> Result<(), SnapshotFault> {
 /// ones, and gives its schema's version. Changes nothing. Blocks.
 pub fn examine(file: &Path, migrations: &refinery::Runner) -> Result<i32, SnapshotFault> {
     let db = open_existing(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let found: Option<String> =
-        db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).optional()?;
+    let found: Option<String> = db
+        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+        .optional()
+        .map_err(SnapshotFault::Unreadable)?;
     if found.as_deref() != Some("ok") {
         return Err(SnapshotFault::Damaged(found.unwrap_or_default()));
     }
@@ -53,10 +57,10 @@ pub fn examine(file: &Path, migrations: &refinery::Runner) -> Result<i32, Snapsh
     }
     let schema: Option<i32> = db
         .query_row("SELECT max(version) FROM refinery_schema_history", [], |row| row.get(0))
-        .map_err(|_| SnapshotFault::Foreign)?;
+        .map_err(SnapshotFault::Foreign)?;
     let newest = migrations.get_migrations().iter().map(|one| one.version()).max();
     match schema {
-        None => Err(SnapshotFault::Foreign),
+        None => Err(SnapshotFault::Damaged("it has no schema".to_owned())),
         Some(schema) if newest.is_none_or(|newest| schema > newest) => Err(SnapshotFault::Newer),
         Some(schema) => Ok(schema),
     }

@@ -79,8 +79,10 @@ pub enum Error {
     NoTables { database: String, reason: String },
     #[error("the backup {path} cannot be written")]
     Backup { path: PathBuf, source: io::Error },
-    #[error("{path} is not a backup of a ledger: {reason}")]
-    BadBackup { path: PathBuf, reason: String },
+    #[error("the ledger {path} cannot be copied")]
+    Snapshot { path: PathBuf, source: sqlite::SnapshotFault },
+    #[error("{path} is not a backup of a ledger")]
+    BadBackup { path: PathBuf, source: sqlite::SnapshotFault },
 }
 
 /// Why there is no connection.
