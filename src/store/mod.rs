@@ -8,6 +8,7 @@ mod config;
 mod copy;
 mod error;
 mod handle;
+mod import;
 mod kept;
 mod plan;
 mod postgres;
@@ -24,9 +25,10 @@ use crate::ledger::{Changes, View};
 use crate::model::{CloudRow, FlavorRow, GapRow, SegmentRow, Sighting, UserRow, Window};
 
 pub use config::{Config, Target, Tls};
-pub use copy::{Copied, Progress, Tally, copy, export};
+pub use copy::{Copied, Progress, Tally, Watch, copy, export};
 pub use error::{Error, PostgresFault};
 pub use handle::{Handle, NotOpen, Opener};
+pub use import::{Finding, Imported, ImportedCloud, UNKNOWABLE, Wrong, import};
 pub use postgres::{PostgresStore, TlsError};
 pub use sqlite::{Backup, SqliteStore, check_backup, restore};
 
