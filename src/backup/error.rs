@@ -35,7 +35,7 @@ pub enum Error {
     #[error("{path} is no whole backup of weather-balloon: {reason}; nothing was changed")]
     Bad { path: PathBuf, reason: String },
     #[error(
-        "the backup {path} was made by a newer weather-balloon ({program}); upgrade first. Nothing was changed"
+        "the backup {path} was made by a newer weather-balloon ({program}); upgrade first; nothing was changed"
     )]
     Newer { path: PathBuf, program: String },
     #[error("the backup's {name} cannot be used; nothing was changed")]

@@ -3,6 +3,7 @@
 pub mod appliance;
 pub mod carbon;
 pub mod clients;
+pub mod commands;
 pub mod flow;
 pub mod graphite;
 pub mod http;

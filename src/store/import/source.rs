@@ -99,7 +99,7 @@ impl Source {
                 t.end_date IS NOT NULL,
                 max(t.created) FILTER (WHERE t.created BETWEEN 0 AND {now}) OVER
                     (PARTITION BY t.cloud_name ORDER BY t.id ROWS UNBOUNDED PRECEDING),
-                min(t.ended) FILTER (WHERE t.ended BETWEEN 0 AND {now}) OVER
+                min(t.ended) FILTER (WHERE t.ended BETWEEN t.created AND {now}) OVER
                     (PARTITION BY t.cloud_name ORDER BY t.id
                      ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
                 t.user_id::bigint, u.username::text, u.is_staff, y.name::text, y.cpu::bigint,

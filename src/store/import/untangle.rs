@@ -107,7 +107,10 @@ fn times(record: &Record, clock: Clock, told: &mut Imported) -> Option<(i64, Opt
 fn returned(record: &Record, until: i64, clock: Clock) -> (i64, i64) {
     let (low, high) = record.made;
     let early = low.unwrap_or(until).max(until);
-    let late = high.unwrap_or(clock.last).min(clock.now).max(until);
+    // A bound that cannot be is of a clock that was set; none is left then but
+    // the row's own end.
+    let own = if let Ended::At(ended) = record.ended { ended } else { clock.last };
+    let late = high.filter(|high| *high >= until).unwrap_or(own).min(clock.now).max(until);
     (early.min(late), late)
 }
 
@@ -149,6 +152,9 @@ mod tests {
         let (found, wrongs) = days(&rows((None, Some(30 * DAY))));
         assert_eq!(found, [(0, Some(10))]);
         assert_eq!(wrongs, [(Wrong::DoubleCount, 10), (Wrong::UnknownReturn, 20)]);
+        // A clock that was set makes nothing certain.
+        let (found, _) = days(&rows((None, Some(3 * DAY))));
+        assert_eq!(found, [(0, Some(10))]);
     }
 
     #[test]
