@@ -199,3 +199,38 @@ pub(super) async fn number(whole: &mut dyn Whole, sql: &str) -> Result<i64, Erro
     let first = rows.first().and_then(|row| row.first()).and_then(Cell::int);
     first.ok_or_else(|| Error::Spoiled(format!("nothing answers {sql}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::store::SqliteStore;
+
+    /// What a migration adds and this list lacks would be lost by a copy.
+    #[test]
+    fn every_table_and_column_is_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ledger.db");
+        SqliteStore::open_blocking(&file).unwrap();
+        let db = rusqlite::Connection::open(&file).unwrap();
+        let names = |sql: &str| -> Vec<String> {
+            let mut statement = db.prepare(sql).unwrap();
+            statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        };
+        let found: BTreeSet<_> = names("SELECT name FROM sqlite_schema WHERE type = 'table'")
+            .into_iter()
+            .filter(|name| name != "refinery_schema_history" && !name.starts_with("sqlite_"))
+            .collect();
+        let copied = TABLES.iter().map(|table| table.name);
+        assert_eq!(found, copied.chain(["ledger", "lease"]).map(str::to_owned).collect());
+        for table in TABLES {
+            let found: BTreeSet<_> =
+                names(&format!("SELECT name FROM pragma_table_info('{}')", table.name))
+                    .into_iter()
+                    .collect();
+            let listed = table.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+            assert_eq!(found, listed, "{}", table.name);
+        }
+    }
+}
