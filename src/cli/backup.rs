@@ -25,7 +25,7 @@ pub fn make(args: &BackupArgs, cli: &Cli) -> anyhow::Result<()> {
         Output::Json => output::print(json!({
             "file": made.file, "bytes": made.bytes, "manifest": made.manifest,
         }))?,
-        Output::Table => output::print(told(&made))?,
+        Output::Table | Output::Csv => output::print(told(&made))?,
     }
     if made.manifest.ledger.as_deref() == Some("PostgreSQL") {
         eprintln!(
@@ -48,7 +48,7 @@ pub fn restore(args: &RestoreArgs, cli: &Cli) -> anyhow::Result<()> {
     progress.clear();
     match cli.output {
         Output::Json => output::print(restored_json(&restored))?,
-        Output::Table => output::print(outcome(&restored))?,
+        Output::Table | Output::Csv => output::print(outcome(&restored))?,
     }
     for path in &restored.left {
         eprintln!("{} is not in the backup and stays as it is.", path.display());

@@ -2,6 +2,7 @@
 
 mod args;
 mod backup;
+mod bars;
 mod check;
 mod host_file;
 mod hosts;
@@ -10,6 +11,7 @@ mod output;
 mod plot;
 mod progress;
 mod store;
+mod usage;
 mod when;
 
 use std::path::Path;
@@ -25,7 +27,7 @@ use crate::rpc::Endpoint;
 use crate::rpc::client::{self, Client};
 use crate::store as ledger;
 
-use args::{Cli, Command};
+use args::{Cli, Command, Output};
 
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
@@ -44,10 +46,15 @@ pub fn main() -> ExitCode {
     let typed: Vec<_> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&typed) {
         Ok(cli) => cli,
-        Err(fault) => return usage(&typed, &fault),
+        Err(fault) => return usage_fault(&typed, &fault),
     };
     if let Command::Check(args) = &cli.command {
         return check::run(&cli, args);
+    }
+    if cli.output == Output::Csv && !matches!(cli.command, Command::Usage(_)) {
+        let kind = clap::error::ErrorKind::ArgumentConflict;
+        let fault = Cli::command().error(kind, "--output csv goes with `usage` only");
+        return usage_fault(&typed, &fault);
     }
     match run(&cli) {
         Ok(()) => ExitCode::from(DONE),
@@ -71,13 +78,14 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Backup(args) => backup::make(args, cli),
         Command::Restore(args) => backup::restore(args, cli),
         Command::Store(command) => store::run(command, cli),
+        Command::Usage(command) => usage::run(command, cli),
         Command::Check(_) => unreachable!("check speaks for itself"),
     }
 }
 
 /// Help goes to stdout; `check` tells Nagios UNKNOWN instead of the code that
 /// means CRITICAL to it.
-fn usage(typed: &[std::ffi::OsString], fault: &clap::Error) -> ExitCode {
+fn usage_fault(typed: &[std::ffi::OsString], fault: &clap::Error) -> ExitCode {
     if is_check(typed) && fault.use_stderr() {
         return check::unknown(fault.to_string().lines().next().unwrap_or_default());
     }

@@ -30,7 +30,7 @@ fn copy(args: &CopyArgs, cli: &Cli) -> anyhow::Result<()> {
     progress.clear();
     match cli.output {
         Output::Json => output::print(copied_json(&copied))?,
-        Output::Table => {
+        Output::Table | Output::Csv => {
             let rows = copied.tables.iter().map(|tally| {
                 [tally.table.to_owned(), tally.rows.to_string(), format!("{:032x}", tally.checksum)]
             });
@@ -99,7 +99,7 @@ fn import(args: &ImportArgs, cli: &Cli) -> anyhow::Result<()> {
     progress.clear();
     match cli.output {
         Output::Json => output::print(imported_json(&imported))?,
-        Output::Table => output::print(imported_table(&imported))?,
+        Output::Table | Output::Csv => output::print(imported_table(&imported))?,
     }
     if args.dry_run {
         eprintln!("Nothing was changed: this was a dry run.");

@@ -12,6 +12,7 @@ use crate::telemetry::sentence;
 use crate::usage::Usage;
 
 use super::call::{Call, Failure, Reply};
+use super::usage_answer;
 use super::wire::hosts::MetricsQuestion;
 
 /// What the door's methods are answered from.
@@ -56,7 +57,13 @@ pub(super) async fn answer(services: &Services, call: Call) -> Result<Reply, Fai
                 unknown @ RollbackError::Unknown(_) => Failure::BadQuestion(sentence(&unknown)),
             })
         }
-        Call::Usage => Err(Failure::internal("this appliance keeps no usage: no ledger is set up")),
+        Call::GetLeaderboard { start, end } => {
+            usage_answer::stats(&services.usage, (start, end), None).await
+        }
+        Call::GetUserStats { start, end, username } => {
+            usage_answer::stats(&services.usage, (start, end), Some(username)).await
+        }
+        Call::GetUsage(asked) => usage_answer::report(&services.usage, asked).await,
     }
 }
 

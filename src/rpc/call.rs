@@ -5,6 +5,7 @@ use thrift::ApplicationErrorKind;
 use crate::hosts;
 use crate::model::{HostFaults, HostSet, Series};
 use crate::shipping;
+use crate::usage;
 
 use super::wire;
 
@@ -22,6 +23,7 @@ pub(super) enum Method {
     QueryMetrics,
     GetLeaderboard,
     GetUserStats,
+    GetUsage,
 }
 
 const HOSTS: [Method; 10] = [
@@ -36,7 +38,7 @@ const HOSTS: [Method; 10] = [
     Method::Rollback,
     Method::QueryMetrics,
 ];
-const CLOUD: [Method; 2] = [Method::GetLeaderboard, Method::GetUserStats];
+const CLOUD: [Method; 3] = [Method::GetLeaderboard, Method::GetUserStats, Method::GetUsage];
 
 impl Method {
     /// Finds a method by its name, which a multiplexing client puts behind its
@@ -65,6 +67,7 @@ impl Method {
             Method::QueryMetrics => "query_metrics",
             Method::GetLeaderboard => "get_leaderboard",
             Method::GetUserStats => "get_user_stats",
+            Method::GetUsage => "get_usage",
         }
     }
 
@@ -91,7 +94,9 @@ pub(super) enum Call {
     GetHistory(i32),
     Rollback(i64, bool),
     QueryMetrics(wire::hosts::MetricsQuestion),
-    Usage,
+    GetLeaderboard { start: i32, end: i32 },
+    GetUserStats { start: i32, end: i32, username: String },
+    GetUsage(wire::cloud::UsageQuestion),
 }
 
 #[derive(Debug)]
@@ -104,6 +109,8 @@ pub(super) enum Reply {
     Status(hosts::Status),
     PerfdataStatus(shipping::View),
     History(Vec<hosts::Generation>),
+    UserStats(Vec<usage::Group>),
+    Usage(usage::Report),
 }
 
 /// Every failure but the first goes out as the exception of its name where the

@@ -17,8 +17,12 @@ use crate::model::{Datapoint, GivenHost, Series};
 
 use super::decode::text;
 use super::fields::{each_element, each_field};
+use super::wire::cloud;
 use super::wire::hosts::{self as wire, THostsSyncClient};
 
+pub use super::wire::cloud::{
+    ObservationGap, UsageGroup, UsageOrder, UsageQuestion, UsageReport, UsageRow,
+};
 pub use super::wire::hosts::{
     Generation, GenerationState, HostsDiff, HostsStatus, HostsView, MetricsQuestion,
     PerfdataStatus, SinkStatus, WatchedHost,
@@ -149,13 +153,26 @@ impl Client {
     /// Sorted by name. The generated client reads an absent value as 0, so
     /// this answer is read by hand.
     pub fn query_metrics(&mut self, question: &MetricsQuestion) -> Result<Vec<Series>, Error> {
+        self.ask("query_metrics", question, read_metrics_result)
+    }
+
+    pub fn get_usage(&mut self, question: &UsageQuestion) -> Result<UsageReport, Error> {
+        self.ask("get_usage", question, read_usage_result)
+    }
+
+    /// A call of either service with one struct.
+    fn ask<T>(
+        &mut self,
+        name: &str,
+        question: &impl TSerializable,
+        read: impl FnOnce(&mut dyn TInputProtocol) -> thrift::Result<Result<T, Error>>,
+    ) -> Result<T, Error> {
         use thrift::TThriftClient;
 
-        const NAME: &str = "query_metrics";
         let sequence = self.calls.increment_sequence_number();
         let out = self.calls.o_prot_mut();
-        out.write_message_begin(&TMessageIdentifier::new(NAME, TMessageType::Call, sequence))?;
-        out.write_struct_begin(&TStructIdentifier::new("query_metrics_args"))?;
+        out.write_message_begin(&TMessageIdentifier::new(name, TMessageType::Call, sequence))?;
+        out.write_struct_begin(&TStructIdentifier::new("args"))?;
         out.write_field_begin(&TFieldIdentifier::new("question", TType::Struct, 1))?;
         question.write_to_out_protocol(out)?;
         out.write_field_end()?;
@@ -166,7 +183,7 @@ impl Client {
 
         let from = self.calls.i_prot_mut();
         let head = from.read_message_begin()?;
-        if head.name != NAME || head.sequence_number != sequence {
+        if head.name != name || head.sequence_number != sequence {
             return Err(Error::Lost("it answers another call".to_owned()));
         }
         if head.message_type == TMessageType::Exception {
@@ -174,7 +191,7 @@ impl Client {
             from.read_message_end()?;
             return Err(Error::Failed(fault.message));
         }
-        let answer = read_metrics_result(from)?;
+        let answer = read(from)?;
         from.read_message_end()?;
         answer
     }
@@ -216,6 +233,27 @@ fn wire_hosts(hosts: Vec<GivenHost>) -> Vec<wire::Host> {
 }
 
 type Answer = Result<Vec<Series>, Error>;
+
+fn read_usage_result(from: &mut dyn TInputProtocol) -> thrift::Result<Result<UsageReport, Error>> {
+    let mut answer = Err(Error::Lost("an answer without a result".to_owned()));
+    let words = Option::unwrap_or_default;
+    each_field(from, &mut |id, kind, from| {
+        answer = match (id, kind) {
+            (0, TType::Struct) => Ok(UsageReport::read_from_in_protocol(from)?),
+            (1, TType::Struct) => {
+                let fault = cloud::BadQuestion::read_from_in_protocol(from)?;
+                Err(Error::BadQuestion(words(fault.message)))
+            }
+            (2, TType::Struct) => {
+                let fault = cloud::Unavailable::read_from_in_protocol(from)?;
+                Err(Error::Unavailable(words(fault.message)))
+            }
+            _ => return from.skip(kind),
+        };
+        Ok(())
+    })?;
+    Ok(answer)
+}
 
 fn read_metrics_result(from: &mut dyn TInputProtocol) -> thrift::Result<Answer> {
     let mut answer = Err(Error::Lost("an answer without a result".to_owned()));

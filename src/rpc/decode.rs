@@ -9,6 +9,7 @@ use super::call::{Call, Failure, Method};
 use super::detect::Encoding;
 use super::fields::{each_element, each_field, expect, invalid};
 use super::limits::Limits;
+use super::wire::cloud::{UsageGroup, UsageOrder, UsageQuestion};
 use super::wire::hosts::MetricsQuestion;
 
 /// `arguments` is all of a message behind its head, and was scanned.
@@ -66,7 +67,16 @@ fn read(method: Method, from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
         Method::GetHistory => get_history(from),
         Method::Rollback => rollback(from),
         Method::QueryMetrics => query_metrics(from),
-        Method::GetLeaderboard | Method::GetUserStats => Ok(Call::Usage),
+        Method::GetLeaderboard => {
+            let ((start, end), _) = window_and_user(from)?;
+            Ok(Call::GetLeaderboard { start, end })
+        }
+        Method::GetUserStats => {
+            let ((start, end), username) = window_and_user(from)?;
+            let username = username.ok_or_else(|| invalid("there is no username".to_owned()))?;
+            Ok(Call::GetUserStats { start, end, username })
+        }
+        Method::GetUsage => get_usage(from),
     }
 }
 
@@ -187,6 +197,54 @@ fn query_metrics(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
     Ok(Call::QueryMetrics(asked))
 }
 
+/// A window with an end left out is none: 0 would be taken for 1970.
+fn window_and_user(from: &mut dyn TInputProtocol) -> thrift::Result<((i32, i32), Option<String>)> {
+    let (mut start, mut end, mut username) = (None, None, None);
+    each_field(from, &mut |id, kind, from| {
+        match id {
+            1 => start = Some(int("start_time", kind, from)?),
+            2 => end = Some(int("end_time", kind, from)?),
+            3 => username = Some(string("username", kind, from)?),
+            _ => from.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    let start = start.ok_or_else(|| invalid("there is no start_time".to_owned()))?;
+    let end = end.ok_or_else(|| invalid("there is no end_time".to_owned()))?;
+    Ok(((start, end), username))
+}
+
+fn get_usage(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
+    let mut asked = UsageQuestion::new(None, None, None, None, None, None, None, None, None);
+    each_field(from, &mut |id, kind, from| {
+        if id != 1 {
+            return from.skip(kind);
+        }
+        expect("question", TType::Struct, kind)?;
+        each_field(from, &mut |id, kind, from| {
+            match id {
+                1 => asked.start_time = Some(long("start_time", kind, from)?),
+                2 => asked.end_time = Some(long("end_time", kind, from)?),
+                3 => asked.username = Some(string("username", kind, from)?),
+                4 => asked.cloud = Some(string("cloud", kind, from)?),
+                5 => asked.flavor = Some(string("flavor", kind, from)?),
+                6 => asked.staff = Some(boolean("staff", kind, from)?),
+                7 => asked.group_by = Some(UsageGroup(int("group_by", kind, from)?)),
+                8 => asked.order = Some(UsageOrder(int("order", kind, from)?)),
+                9 => asked.limit = Some(int("limit", kind, from)?),
+                _ => from.skip(kind)?,
+            }
+            Ok(())
+        })
+    })?;
+    Ok(Call::GetUsage(asked))
+}
+
+fn int(what: &str, kind: TType, from: &mut dyn TInputProtocol) -> thrift::Result<i32> {
+    expect(what, TType::I32, kind)?;
+    from.read_i32()
+}
+
 fn string(what: &str, kind: TType, from: &mut dyn TInputProtocol) -> thrift::Result<String> {
     expect(what, TType::String, kind)?;
     from.read_string()
@@ -205,7 +263,7 @@ fn boolean(what: &str, kind: TType, from: &mut dyn TInputProtocol) -> thrift::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rpc::samples::{calls, forms};
+    use crate::rpc::samples::{calls, forms, usage_question};
     use crate::rpc::scan::Scan;
 
     #[test]
@@ -237,6 +295,12 @@ mod tests {
             let Call::QueryMetrics(asked) = &read[7] else { panic!("{:?}", read[7]) };
             let want = MetricsQuestion::new("vm-1".to_owned(), "*.*".to_owned(), -1, i64::MAX, 7);
             assert_eq!(*asked, want);
+            assert!(matches!(read[8], Call::GetLeaderboard { start: i32::MIN, end: i32::MAX }));
+            assert!(
+                matches!(&read[9], Call::GetUserStats { start: 0, end: 1, username } if username == "Zoë")
+            );
+            let Call::GetUsage(asked) = &read[10] else { panic!("{:?}", read[10]) };
+            assert_eq!(*asked, usage_question());
         }
     }
 
@@ -253,6 +317,16 @@ mod tests {
             (Method::GetHistory, b"\x0a\0\x01\0\0\0\0\0\0\0\0\0", "limit is of type"),
             (Method::Rollback, b"\x08\0\x01\0\0\0\0\0", "generation is of type"),
             (Method::Rollback, b"\0", "there is no generation"),
+            (Method::GetLeaderboard, b"\0", "there is no start_time"),
+            (Method::GetLeaderboard, b"\x08\0\x01\0\0\0\0\0", "there is no end_time"),
+            (Method::GetLeaderboard, b"\x0a\0\x01\0\0\0\0\0\0\0\0\0", "start_time is of type"),
+            (
+                Method::GetUserStats,
+                b"\x08\0\x01\0\0\0\0\x08\0\x02\0\0\0\0\0",
+                "there is no username",
+            ),
+            (Method::GetUsage, b"\x0b\0\x01\0\0\0\0\0", "question is of type"),
+            (Method::GetUsage, b"\x0c\0\x01\x08\0\x01\0\0\0\0\0\0", "start_time is of type"),
             (Method::QueryMetrics, b"\x0b\0\x01\0\0\0\0\0", "question is of type"),
         ] {
             match decode(method, Encoding::Binary, arguments, &Limits::default()) {

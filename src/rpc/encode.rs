@@ -3,8 +3,8 @@
 //! The generated result structs are private to their module. So the generated
 //! processor is run on arguments that say nothing, with a handler that hands
 //! out what is already known; a method added to the files does not compile
-//! before it is handled here. Metrics, the replies that are large and
-//! frequent, are written straight into one buffer.
+//! before it is handled here. The replies that are large and frequent are
+//! written straight into one buffer.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -18,8 +18,9 @@ use thrift::{ApplicationError, ApplicationErrorKind};
 use super::call::{Failure, Method, Reply};
 use super::convert;
 use super::detect::{Encoding, Form};
-use super::metrics_reply;
+use super::wire::cloud::TCloudProcessFunctions;
 use super::wire::hosts as wire;
+use super::{metrics_reply, usage_reply};
 
 /// Whom a message answers.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,10 @@ pub(super) fn weight(reply: &Result<Reply, Failure>) -> usize {
             HOST * (diff.added.len() + diff.removed.len() + diff.changed.len())
         }
         Ok(Reply::History(kept)) => HOST * kept.len(),
+        Ok(Reply::UserStats(groups)) => usage_reply::most_bytes(groups),
+        Ok(Reply::Usage(report)) => {
+            usage_reply::most_bytes(&report.groups) + HOST * report.gaps.len()
+        }
         _ => 0,
     }
 }
@@ -49,11 +54,12 @@ pub(super) fn encode(
     reply: Result<Reply, Failure>,
     most: usize,
 ) -> Vec<u8> {
+    let bounded = |message: Vec<u8>| {
+        if message.len() <= most { Ok(message) } else { Err(too_long(most)) }
+    };
     let outcome = match reply {
-        Ok(Reply::Metrics(series)) => {
-            let message = metrics_reply::encode(to, method, &series);
-            if message.len() <= most { Ok(message) } else { Err(too_long(most)) }
-        }
+        Ok(Reply::Metrics(series)) => bounded(metrics_reply::encode(to, method, &series)),
+        Ok(Reply::UserStats(groups)) => bounded(usage_reply::encode(to, method, &groups)),
         Err(Failure::Application(kind, sentence)) => Err((kind, sentence)),
         Err(failure) if method.is_of_2014() => {
             Err((ApplicationErrorKind::InternalError, sentence(failure)))
@@ -128,6 +134,9 @@ fn replay(
             Method::GetHistory => Process::process_get_history(&known, sequence, from, out),
             Method::Rollback => Process::process_rollback(&known, sequence, from, out),
             Method::QueryMetrics => Process::process_query_metrics(&known, sequence, from, out),
+            Method::GetUsage => {
+                TCloudProcessFunctions::process_get_usage(&known, sequence, from, out)
+            }
             Method::GetMetrics | Method::GetLeaderboard | Method::GetUserStats => {
                 Err("no such reply".into())
             }
@@ -148,13 +157,13 @@ fn silent_arguments(method: Method) -> &'static [u8] {
         Method::ReplaceHosts => LIST_AND_BOOL,
         Method::GetHistory => I32,
         Method::Rollback => I64_AND_BOOL,
-        Method::QueryMetrics => STRUCT,
+        Method::QueryMetrics | Method::GetUsage => STRUCT,
         _ => &[0],
     }
 }
 
 /// Writes one message in the addressee's form.
-fn message(
+pub(super) fn message(
     to: Addressee,
     most: usize,
     write: &mut dyn FnMut(&mut dyn TOutputProtocol) -> thrift::Result<()>,
@@ -202,13 +211,23 @@ impl Write for Bounded {
     }
 }
 
-struct Replay(RefCell<Option<Result<Reply, Failure>>>);
+/// A handler of the generated code that hands out what it holds.
+pub(super) struct Replay(RefCell<Option<Result<Reply, Failure>>>);
 
 impl Replay {
     fn hand_out<T>(&self, pick: impl FnOnce(Reply) -> Option<T>) -> thrift::Result<T> {
+        self.hand_out_or(declared, pick)
+    }
+
+    /// `declare` makes a failure the exception that the service declares.
+    pub(super) fn hand_out_or<T>(
+        &self,
+        declare: fn(Failure) -> thrift::Error,
+        pick: impl FnOnce(Reply) -> Option<T>,
+    ) -> thrift::Result<T> {
         match self.0.take() {
             Some(Ok(reply)) => pick(reply).ok_or_else(|| "another method's reply".into()),
-            Some(Err(failure)) => Err(declared(failure)),
+            Some(Err(failure)) => Err(declare(failure)),
             None => Err("no reply".into()),
         }
     }

@@ -152,11 +152,32 @@ fn every_method_has_its_reply_in_every_form() {
             (Method::GetHistory, Reply::History(vec![generation()])),
             (Method::Rollback, Reply::Generation(generation())),
             (Method::QueryMetrics, Reply::Metrics(Vec::new())),
+            (Method::GetLeaderboard, Reply::UserStats(Vec::new())),
+            (Method::GetUserStats, Reply::UserStats(Vec::new())),
+            (Method::GetUsage, Reply::Usage(report())),
         ] {
             let message = encode(to, method, Ok(reply), 10_000);
             let expected = (TMessageType::Reply, method.name().to_owned(), -7);
             assert_eq!(head(to, &message), expected, "{form:?}");
         }
+    }
+}
+
+fn report() -> crate::usage::Report {
+    crate::usage::Report {
+        window: crate::model::Window::new(1, 2).unwrap(),
+        counted_until: 2,
+        groups: vec![crate::usage::Group {
+            name: "a".into(),
+            is_staff: Some(true),
+            cpu_seconds: 1,
+            uptime_seconds: 1,
+            unknown_vcpu_seconds: 1,
+            instance_count: 1,
+        }],
+        group_count: 1,
+        gaps: vec![crate::usage::Gap { cloud: "east".into(), from: 1, to: 2 }],
+        gap_count: 1,
     }
 }
 
@@ -186,13 +207,16 @@ fn failures_are_declared_where_the_file_declares_them() {
         (Method::GetHistory, &[unavailable]),
         (Method::Rollback, &[invalid, held, rejected, question, unavailable]),
         (Method::QueryMetrics, &[question, unavailable]),
+        (Method::GetUsage, &[question, unavailable]),
     ] {
         for failure in declares {
             assert_eq!(kind(method, failure()), TMessageType::Reply, "{method:?} {:?}", failure());
         }
         assert_eq!(kind(method, Failure::internal("x")), TMessageType::Exception);
     }
-    for method in [Method::SetHosts, Method::GetMetrics] {
+    for method in
+        [Method::SetHosts, Method::GetMetrics, Method::GetLeaderboard, Method::GetUserStats]
+    {
         for failure in [invalid, held, rejected, question, unavailable] {
             assert_eq!(kind(method, failure()), TMessageType::Exception, "{method:?}");
         }

@@ -21,11 +21,14 @@ mod journal;
 mod limits;
 mod listener;
 mod metrics_reply;
+mod pen;
 #[cfg(test)]
 mod samples;
 mod scan;
 mod slot;
 mod tls;
+mod usage_answer;
+mod usage_reply;
 // `gen` is a reserved word since edition 2024.
 #[path = "gen/mod.rs"]
 pub mod wire;

@@ -5,6 +5,9 @@ use thrift::protocol::{
 };
 
 use super::detect::{Encoding, Form};
+use super::wire::cloud::{
+    CloudSyncClient, TCloudSyncClient, UsageGroup, UsageOrder, UsageQuestion,
+};
 use super::wire::hosts::{Host, HostsSyncClient, MetricsQuestion, THostsSyncClient};
 
 pub(super) const ENCODINGS: [Encoding; 3] =
@@ -44,24 +47,49 @@ pub(super) fn calls(form: Form) -> Vec<(&'static str, Vec<u8>)> {
         ("rollback", call(form, |c| drop(c.rollback(-5, false)))),
         ("get_history", call(form, |c| drop(c.get_history(i32::MIN)))),
         ("query_metrics", call(form, |c| drop(c.query_metrics(question.clone())))),
+        ("get_leaderboard", cloud_call(form, |c| drop(c.get_leaderboard(i32::MIN, i32::MAX)))),
+        ("get_user_stats", cloud_call(form, |c| drop(c.get_user_stats(0, 1, "Zoë".into())))),
+        ("get_usage", cloud_call(form, |c| drop(c.get_usage(usage_question())))),
     ]
+}
+
+pub(super) fn usage_question() -> UsageQuestion {
+    UsageQuestion {
+        start_time: Some(i64::MIN),
+        end_time: Some(i64::MAX),
+        username: Some("Zoë".to_owned()),
+        cloud: Some("east".to_owned()),
+        flavor: Some(String::new()),
+        staff: Some(false),
+        group_by: Some(UsageGroup::DAY),
+        order: Some(UsageOrder::NAME),
+        limit: Some(-1),
+    }
 }
 
 /// What a client writes until it waits for the reply, which never comes.
 pub(super) fn call(form: Form, make: impl Fn(&mut dyn THostsSyncClient)) -> Vec<u8> {
+    written(form, |out| {
+        make(&mut HostsSyncClient::new(TBinaryInputProtocol::new(&[][..], true), out));
+    })
+}
+
+fn cloud_call(form: Form, make: impl Fn(&mut dyn TCloudSyncClient)) -> Vec<u8> {
+    written(form, |out| {
+        make(&mut CloudSyncClient::new(TBinaryInputProtocol::new(&[][..], true), out));
+    })
+}
+
+fn written(form: Form, write: impl Fn(Box<dyn TOutputProtocol + '_>)) -> Vec<u8> {
     let mut bytes = Vec::new();
     match form.encoding {
-        Encoding::Binary => write(TBinaryOutputProtocol::new(&mut bytes, true), make),
-        Encoding::OldBinary => write(TBinaryOutputProtocol::new(&mut bytes, false), make),
-        Encoding::Compact => write(TCompactOutputProtocol::new(&mut bytes), make),
+        Encoding::Binary => write(Box::new(TBinaryOutputProtocol::new(&mut bytes, true))),
+        Encoding::OldBinary => write(Box::new(TBinaryOutputProtocol::new(&mut bytes, false))),
+        Encoding::Compact => write(Box::new(TCompactOutputProtocol::new(&mut bytes))),
     }
     if form.framed {
         let length = (bytes.len() as u32).to_be_bytes();
         bytes.splice(0..0, length);
     }
     bytes
-}
-
-fn write(out: impl TOutputProtocol, make: impl Fn(&mut dyn THostsSyncClient)) {
-    make(&mut HostsSyncClient::new(TBinaryInputProtocol::new(&[][..], true), out));
 }

@@ -6,6 +6,7 @@ pub mod clients;
 pub mod commands;
 pub mod flow;
 pub mod graphite;
+pub mod histories;
 pub mod http;
 pub mod keeper;
 pub mod ledger;

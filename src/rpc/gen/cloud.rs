@@ -25,10 +25,123 @@ use thrift::protocol::verify_expected_service_call;
 use thrift::protocol::verify_required_field_exists;
 use thrift::server::TProcessor;
 
+#[derive(Copy, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct UsageGroup(pub i32);
+
+impl UsageGroup {
+  pub const USER: UsageGroup = UsageGroup(0);
+  pub const CLOUD: UsageGroup = UsageGroup(1);
+  pub const FLAVOR: UsageGroup = UsageGroup(2);
+  /// Days of UTC.
+  pub const DAY: UsageGroup = UsageGroup(3);
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::USER,
+    Self::CLOUD,
+    Self::FLAVOR,
+    Self::DAY,
+  ];
+}
+
+impl TSerializable for UsageGroup {
+  #[allow(clippy::trivially_copy_pass_by_ref)]
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    o_prot.write_i32(self.0)
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<UsageGroup> {
+    let enum_value = i_prot.read_i32()?;
+    Ok(UsageGroup::from(enum_value))
+  }
+}
+
+impl From<i32> for UsageGroup {
+  fn from(i: i32) -> Self {
+    match i {
+      0 => UsageGroup::USER,
+      1 => UsageGroup::CLOUD,
+      2 => UsageGroup::FLAVOR,
+      3 => UsageGroup::DAY,
+      _ => UsageGroup(i)
+    }
+  }
+}
+
+impl From<&i32> for UsageGroup {
+  fn from(i: &i32) -> Self {
+    UsageGroup::from(*i)
+  }
+}
+
+impl From<UsageGroup> for i32 {
+  fn from(e: UsageGroup) -> i32 {
+    e.0
+  }
+}
+
+impl From<&UsageGroup> for i32 {
+  fn from(e: &UsageGroup) -> i32 {
+    e.0
+  }
+}
+
+#[derive(Copy, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct UsageOrder(pub i32);
+
+impl UsageOrder {
+  /// Most CPU time first, then by name.
+  pub const CPU_TIME: UsageOrder = UsageOrder(0);
+  /// For days this is the order of time.
+  pub const NAME: UsageOrder = UsageOrder(1);
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::CPU_TIME,
+    Self::NAME,
+  ];
+}
+
+impl TSerializable for UsageOrder {
+  #[allow(clippy::trivially_copy_pass_by_ref)]
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    o_prot.write_i32(self.0)
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<UsageOrder> {
+    let enum_value = i_prot.read_i32()?;
+    Ok(UsageOrder::from(enum_value))
+  }
+}
+
+impl From<i32> for UsageOrder {
+  fn from(i: i32) -> Self {
+    match i {
+      0 => UsageOrder::CPU_TIME,
+      1 => UsageOrder::NAME,
+      _ => UsageOrder(i)
+    }
+  }
+}
+
+impl From<&i32> for UsageOrder {
+  fn from(i: &i32) -> Self {
+    UsageOrder::from(*i)
+  }
+}
+
+impl From<UsageOrder> for i32 {
+  fn from(e: UsageOrder) -> i32 {
+    e.0
+  }
+}
+
+impl From<&UsageOrder> for i32 {
+  fn from(e: &UsageOrder) -> i32 {
+    e.0
+  }
+}
+
 //
 // UserStats
 //
 
+/// The use of one user in all clouds; nobody without uptime is listed. CPU time
+/// is uptime times the vCPUs at that time, where they are known.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct UserStats {
   pub cpu_time_seconds: Option<i32>,
@@ -36,16 +149,25 @@ pub struct UserStats {
   pub instance_count: Option<i32>,
   pub is_staff: Option<bool>,
   pub username: Option<String>,
+  pub exact_cpu_time_seconds: Option<i64>,
+  pub exact_total_uptime_seconds: Option<i64>,
+  pub exact_instance_count: Option<i64>,
+  /// The part of the uptime whose vCPUs are not known; absent: none.
+  pub unknown_vcpu_seconds: Option<i64>,
 }
 
 impl UserStats {
-  pub fn new<F1, F2, F3, F4, F5>(cpu_time_seconds: F1, total_uptime_seconds: F2, instance_count: F3, is_staff: F4, username: F5) -> UserStats where F1: Into<Option<i32>>, F2: Into<Option<i32>>, F3: Into<Option<i32>>, F4: Into<Option<bool>>, F5: Into<Option<String>> {
+  pub fn new<F1, F2, F3, F4, F5, F6, F7, F8, F9>(cpu_time_seconds: F1, total_uptime_seconds: F2, instance_count: F3, is_staff: F4, username: F5, exact_cpu_time_seconds: F6, exact_total_uptime_seconds: F7, exact_instance_count: F8, unknown_vcpu_seconds: F9) -> UserStats where F1: Into<Option<i32>>, F2: Into<Option<i32>>, F3: Into<Option<i32>>, F4: Into<Option<bool>>, F5: Into<Option<String>>, F6: Into<Option<i64>>, F7: Into<Option<i64>>, F8: Into<Option<i64>>, F9: Into<Option<i64>> {
     UserStats {
       cpu_time_seconds: cpu_time_seconds.into(),
       total_uptime_seconds: total_uptime_seconds.into(),
       instance_count: instance_count.into(),
       is_staff: is_staff.into(),
       username: username.into(),
+      exact_cpu_time_seconds: exact_cpu_time_seconds.into(),
+      exact_total_uptime_seconds: exact_total_uptime_seconds.into(),
+      exact_instance_count: exact_instance_count.into(),
+      unknown_vcpu_seconds: unknown_vcpu_seconds.into(),
     }
   }
 }
@@ -58,6 +180,10 @@ impl TSerializable for UserStats {
     let mut f_3: Option<i32> = Some(0);
     let mut f_4: Option<bool> = Some(false);
     let mut f_5: Option<String> = Some("".to_owned());
+    let mut f_6: Option<i64> = None;
+    let mut f_7: Option<i64> = None;
+    let mut f_8: Option<i64> = None;
+    let mut f_9: Option<i64> = None;
     loop {
       let field_ident = i_prot.read_field_begin()?;
       if field_ident.field_type == TType::Stop {
@@ -85,6 +211,22 @@ impl TSerializable for UserStats {
           let val = i_prot.read_string()?;
           f_5 = Some(val);
         },
+        6 => {
+          let val = i_prot.read_i64()?;
+          f_6 = Some(val);
+        },
+        7 => {
+          let val = i_prot.read_i64()?;
+          f_7 = Some(val);
+        },
+        8 => {
+          let val = i_prot.read_i64()?;
+          f_8 = Some(val);
+        },
+        9 => {
+          let val = i_prot.read_i64()?;
+          f_9 = Some(val);
+        },
         _ => {
           i_prot.skip(field_ident.field_type)?;
         },
@@ -98,6 +240,10 @@ impl TSerializable for UserStats {
       instance_count: f_3,
       is_staff: f_4,
       username: f_5,
+      exact_cpu_time_seconds: f_6,
+      exact_total_uptime_seconds: f_7,
+      exact_instance_count: f_8,
+      unknown_vcpu_seconds: f_9,
     };
     Ok(ret)
   }
@@ -129,6 +275,26 @@ impl TSerializable for UserStats {
       o_prot.write_string(fld_var)?;
       o_prot.write_field_end()?
     }
+    if let Some(fld_var) = self.exact_cpu_time_seconds {
+      o_prot.write_field_begin(&TFieldIdentifier::new("exact_cpu_time_seconds", TType::I64, 6))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.exact_total_uptime_seconds {
+      o_prot.write_field_begin(&TFieldIdentifier::new("exact_total_uptime_seconds", TType::I64, 7))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.exact_instance_count {
+      o_prot.write_field_begin(&TFieldIdentifier::new("exact_instance_count", TType::I64, 8))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.unknown_vcpu_seconds {
+      o_prot.write_field_begin(&TFieldIdentifier::new("unknown_vcpu_seconds", TType::I64, 9))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
     o_prot.write_field_stop()?;
     o_prot.write_struct_end()
   }
@@ -142,7 +308,760 @@ impl Default for UserStats {
       instance_count: Some(0),
       is_staff: Some(false),
       username: Some("".to_owned()),
+      exact_cpu_time_seconds: Some(0),
+      exact_total_uptime_seconds: Some(0),
+      exact_instance_count: Some(0),
+      unknown_vcpu_seconds: Some(0),
     }
+  }
+}
+
+//
+// UsageQuestion
+//
+
+/// An absent end is now, an absent start 30 days before the end. All filters
+/// that are given must hold; names must be the same in every character.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct UsageQuestion {
+  pub start_time: Option<i64>,
+  pub end_time: Option<i64>,
+  pub username: Option<String>,
+  pub cloud: Option<String>,
+  pub flavor: Option<String>,
+  /// True: staff alone; false: all others.
+  pub staff: Option<bool>,
+  /// Absent: USER.
+  pub group_by: Option<UsageGroup>,
+  /// Absent: CPU_TIME, and NAME by days.
+  pub order: Option<UsageOrder>,
+  /// At most so many rows, the first in order; absent or 0: all.
+  pub limit: Option<i32>,
+}
+
+impl UsageQuestion {
+  pub fn new<F1, F2, F3, F4, F5, F6, F7, F8, F9>(start_time: F1, end_time: F2, username: F3, cloud: F4, flavor: F5, staff: F6, group_by: F7, order: F8, limit: F9) -> UsageQuestion where F1: Into<Option<i64>>, F2: Into<Option<i64>>, F3: Into<Option<String>>, F4: Into<Option<String>>, F5: Into<Option<String>>, F6: Into<Option<bool>>, F7: Into<Option<UsageGroup>>, F8: Into<Option<UsageOrder>>, F9: Into<Option<i32>> {
+    UsageQuestion {
+      start_time: start_time.into(),
+      end_time: end_time.into(),
+      username: username.into(),
+      cloud: cloud.into(),
+      flavor: flavor.into(),
+      staff: staff.into(),
+      group_by: group_by.into(),
+      order: order.into(),
+      limit: limit.into(),
+    }
+  }
+}
+
+impl TSerializable for UsageQuestion {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<UsageQuestion> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<i64> = None;
+    let mut f_2: Option<i64> = None;
+    let mut f_3: Option<String> = None;
+    let mut f_4: Option<String> = None;
+    let mut f_5: Option<String> = None;
+    let mut f_6: Option<bool> = None;
+    let mut f_7: Option<UsageGroup> = None;
+    let mut f_8: Option<UsageOrder> = None;
+    let mut f_9: Option<i32> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_i64()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_i64()?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = i_prot.read_string()?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let val = i_prot.read_string()?;
+          f_4 = Some(val);
+        },
+        5 => {
+          let val = i_prot.read_string()?;
+          f_5 = Some(val);
+        },
+        6 => {
+          let val = i_prot.read_bool()?;
+          f_6 = Some(val);
+        },
+        7 => {
+          let val = UsageGroup::read_from_in_protocol(i_prot)?;
+          f_7 = Some(val);
+        },
+        8 => {
+          let val = UsageOrder::read_from_in_protocol(i_prot)?;
+          f_8 = Some(val);
+        },
+        9 => {
+          let val = i_prot.read_i32()?;
+          f_9 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = UsageQuestion {
+      start_time: f_1,
+      end_time: f_2,
+      username: f_3,
+      cloud: f_4,
+      flavor: f_5,
+      staff: f_6,
+      group_by: f_7,
+      order: f_8,
+      limit: f_9,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("UsageQuestion");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(fld_var) = self.start_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("start_time", TType::I64, 1))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.end_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("end_time", TType::I64, 2))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.username {
+      o_prot.write_field_begin(&TFieldIdentifier::new("username", TType::String, 3))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.cloud {
+      o_prot.write_field_begin(&TFieldIdentifier::new("cloud", TType::String, 4))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.flavor {
+      o_prot.write_field_begin(&TFieldIdentifier::new("flavor", TType::String, 5))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.staff {
+      o_prot.write_field_begin(&TFieldIdentifier::new("staff", TType::Bool, 6))?;
+      o_prot.write_bool(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.group_by {
+      o_prot.write_field_begin(&TFieldIdentifier::new("group_by", TType::I32, 7))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.order {
+      o_prot.write_field_begin(&TFieldIdentifier::new("order", TType::I32, 8))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.limit {
+      o_prot.write_field_begin(&TFieldIdentifier::new("limit", TType::I32, 9))?;
+      o_prot.write_i32(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for UsageQuestion {
+  fn default() -> Self {
+    UsageQuestion{
+      start_time: Some(0),
+      end_time: Some(0),
+      username: Some("".to_owned()),
+      cloud: Some("".to_owned()),
+      flavor: Some("".to_owned()),
+      staff: Some(false),
+      group_by: None,
+      order: None,
+      limit: Some(0),
+    }
+  }
+}
+
+//
+// UsageRow
+//
+
+/// One user, cloud, flavor or day (as 2026-01-31) with uptime.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct UsageRow {
+  pub name: Option<String>,
+  /// Of users only.
+  pub is_staff: Option<bool>,
+  pub cpu_time_seconds: Option<i64>,
+  pub total_uptime_seconds: Option<i64>,
+  /// The part of the uptime whose vCPUs are not known; absent: none.
+  pub unknown_vcpu_seconds: Option<i64>,
+  /// Different instances that were up.
+  pub instance_count: Option<i64>,
+}
+
+impl UsageRow {
+  pub fn new<F1, F2, F3, F4, F5, F6>(name: F1, is_staff: F2, cpu_time_seconds: F3, total_uptime_seconds: F4, unknown_vcpu_seconds: F5, instance_count: F6) -> UsageRow where F1: Into<Option<String>>, F2: Into<Option<bool>>, F3: Into<Option<i64>>, F4: Into<Option<i64>>, F5: Into<Option<i64>>, F6: Into<Option<i64>> {
+    UsageRow {
+      name: name.into(),
+      is_staff: is_staff.into(),
+      cpu_time_seconds: cpu_time_seconds.into(),
+      total_uptime_seconds: total_uptime_seconds.into(),
+      unknown_vcpu_seconds: unknown_vcpu_seconds.into(),
+      instance_count: instance_count.into(),
+    }
+  }
+}
+
+impl TSerializable for UsageRow {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<UsageRow> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<bool> = None;
+    let mut f_3: Option<i64> = None;
+    let mut f_4: Option<i64> = None;
+    let mut f_5: Option<i64> = None;
+    let mut f_6: Option<i64> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_bool()?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = i_prot.read_i64()?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let val = i_prot.read_i64()?;
+          f_4 = Some(val);
+        },
+        5 => {
+          let val = i_prot.read_i64()?;
+          f_5 = Some(val);
+        },
+        6 => {
+          let val = i_prot.read_i64()?;
+          f_6 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = UsageRow {
+      name: f_1,
+      is_staff: f_2,
+      cpu_time_seconds: f_3,
+      total_uptime_seconds: f_4,
+      unknown_vcpu_seconds: f_5,
+      instance_count: f_6,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("UsageRow");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.name {
+      o_prot.write_field_begin(&TFieldIdentifier::new("name", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.is_staff {
+      o_prot.write_field_begin(&TFieldIdentifier::new("is_staff", TType::Bool, 2))?;
+      o_prot.write_bool(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.cpu_time_seconds {
+      o_prot.write_field_begin(&TFieldIdentifier::new("cpu_time_seconds", TType::I64, 3))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.total_uptime_seconds {
+      o_prot.write_field_begin(&TFieldIdentifier::new("total_uptime_seconds", TType::I64, 4))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.unknown_vcpu_seconds {
+      o_prot.write_field_begin(&TFieldIdentifier::new("unknown_vcpu_seconds", TType::I64, 5))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.instance_count {
+      o_prot.write_field_begin(&TFieldIdentifier::new("instance_count", TType::I64, 6))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for UsageRow {
+  fn default() -> Self {
+    UsageRow{
+      name: Some("".to_owned()),
+      is_staff: Some(false),
+      cpu_time_seconds: Some(0),
+      total_uptime_seconds: Some(0),
+      unknown_vcpu_seconds: Some(0),
+      instance_count: Some(0),
+    }
+  }
+}
+
+//
+// ObservationGap
+//
+
+/// A stretch of the window in which nobody saw the cloud.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ObservationGap {
+  pub cloud: Option<String>,
+  pub start_time: Option<i64>,
+  pub end_time: Option<i64>,
+}
+
+impl ObservationGap {
+  pub fn new<F1, F2, F3>(cloud: F1, start_time: F2, end_time: F3) -> ObservationGap where F1: Into<Option<String>>, F2: Into<Option<i64>>, F3: Into<Option<i64>> {
+    ObservationGap {
+      cloud: cloud.into(),
+      start_time: start_time.into(),
+      end_time: end_time.into(),
+    }
+  }
+}
+
+impl TSerializable for ObservationGap {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ObservationGap> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<i64> = None;
+    let mut f_3: Option<i64> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_i64()?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = i_prot.read_i64()?;
+          f_3 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = ObservationGap {
+      cloud: f_1,
+      start_time: f_2,
+      end_time: f_3,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("ObservationGap");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.cloud {
+      o_prot.write_field_begin(&TFieldIdentifier::new("cloud", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.start_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("start_time", TType::I64, 2))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.end_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("end_time", TType::I64, 3))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for ObservationGap {
+  fn default() -> Self {
+    ObservationGap{
+      cloud: Some("".to_owned()),
+      start_time: Some(0),
+      end_time: Some(0),
+    }
+  }
+}
+
+//
+// UsageReport
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct UsageReport {
+  /// The window as it was asked for.
+  pub start_time: Option<i64>,
+  pub end_time: Option<i64>,
+  /// Where counting ended: the window's end, or now where that is earlier.
+  pub counted_until: Option<i64>,
+  pub rows: Option<Vec<UsageRow>>,
+  /// How many rows there are without the limit.
+  pub row_count: Option<i64>,
+  /// The latest 1000, oldest first; of the cloud alone that was asked for.
+  pub gaps: Option<Vec<ObservationGap>>,
+  pub gap_count: Option<i64>,
+}
+
+impl UsageReport {
+  pub fn new<F1, F2, F3, F4, F5, F6, F7>(start_time: F1, end_time: F2, counted_until: F3, rows: F4, row_count: F5, gaps: F6, gap_count: F7) -> UsageReport where F1: Into<Option<i64>>, F2: Into<Option<i64>>, F3: Into<Option<i64>>, F4: Into<Option<Vec<UsageRow>>>, F5: Into<Option<i64>>, F6: Into<Option<Vec<ObservationGap>>>, F7: Into<Option<i64>> {
+    UsageReport {
+      start_time: start_time.into(),
+      end_time: end_time.into(),
+      counted_until: counted_until.into(),
+      rows: rows.into(),
+      row_count: row_count.into(),
+      gaps: gaps.into(),
+      gap_count: gap_count.into(),
+    }
+  }
+}
+
+impl TSerializable for UsageReport {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<UsageReport> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<i64> = None;
+    let mut f_2: Option<i64> = None;
+    let mut f_3: Option<i64> = None;
+    let mut f_4: Option<Vec<UsageRow>> = None;
+    let mut f_5: Option<i64> = None;
+    let mut f_6: Option<Vec<ObservationGap>> = None;
+    let mut f_7: Option<i64> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_i64()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_i64()?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = i_prot.read_i64()?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<UsageRow> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_0 = UsageRow::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_0);
+          }
+          i_prot.read_list_end()?;
+          f_4 = Some(val);
+        },
+        5 => {
+          let val = i_prot.read_i64()?;
+          f_5 = Some(val);
+        },
+        6 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<ObservationGap> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_1 = ObservationGap::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_1);
+          }
+          i_prot.read_list_end()?;
+          f_6 = Some(val);
+        },
+        7 => {
+          let val = i_prot.read_i64()?;
+          f_7 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = UsageReport {
+      start_time: f_1,
+      end_time: f_2,
+      counted_until: f_3,
+      rows: f_4,
+      row_count: f_5,
+      gaps: f_6,
+      gap_count: f_7,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("UsageReport");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(fld_var) = self.start_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("start_time", TType::I64, 1))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.end_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("end_time", TType::I64, 2))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.counted_until {
+      o_prot.write_field_begin(&TFieldIdentifier::new("counted_until", TType::I64, 3))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.rows {
+      o_prot.write_field_begin(&TFieldIdentifier::new("rows", TType::List, 4))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, fld_var.len() as i32))?;
+      for e in fld_var {
+        e.write_to_out_protocol(o_prot)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.row_count {
+      o_prot.write_field_begin(&TFieldIdentifier::new("row_count", TType::I64, 5))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.gaps {
+      o_prot.write_field_begin(&TFieldIdentifier::new("gaps", TType::List, 6))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, fld_var.len() as i32))?;
+      for e in fld_var {
+        e.write_to_out_protocol(o_prot)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.gap_count {
+      o_prot.write_field_begin(&TFieldIdentifier::new("gap_count", TType::I64, 7))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for UsageReport {
+  fn default() -> Self {
+    UsageReport{
+      start_time: Some(0),
+      end_time: Some(0),
+      counted_until: Some(0),
+      rows: Some(Vec::new()),
+      row_count: Some(0),
+      gaps: Some(Vec::new()),
+      gap_count: Some(0),
+    }
+  }
+}
+
+//
+// BadQuestion
+//
+
+/// The question itself is at fault: a window, a limit.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct BadQuestion {
+  pub message: Option<String>,
+}
+
+impl BadQuestion {
+  pub fn new<F1>(message: F1) -> BadQuestion where F1: Into<Option<String>> {
+    BadQuestion {
+      message: message.into(),
+    }
+  }
+}
+
+impl TSerializable for BadQuestion {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<BadQuestion> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = Some("".to_owned());
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = BadQuestion {
+      message: f_1,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("BadQuestion");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.message {
+      o_prot.write_field_begin(&TFieldIdentifier::new("message", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for BadQuestion {
+  fn default() -> Self {
+    BadQuestion{
+      message: Some("".to_owned()),
+    }
+  }
+}
+
+impl Error for BadQuestion {}
+
+impl From<BadQuestion> for thrift::Error {
+  fn from(e: BadQuestion) -> Self {
+    thrift::Error::User(Box::new(e))
+  }
+}
+
+impl Display for BadQuestion {
+  fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+    write!(f, "remote service threw BadQuestion")
+  }
+}
+
+//
+// Unavailable
+//
+
+/// The ledger cannot be asked now; the same question may be answered later.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Unavailable {
+  pub message: Option<String>,
+}
+
+impl Unavailable {
+  pub fn new<F1>(message: F1) -> Unavailable where F1: Into<Option<String>> {
+    Unavailable {
+      message: message.into(),
+    }
+  }
+}
+
+impl TSerializable for Unavailable {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Unavailable> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = Some("".to_owned());
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = Unavailable {
+      message: f_1,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("Unavailable");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.message {
+      o_prot.write_field_begin(&TFieldIdentifier::new("message", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for Unavailable {
+  fn default() -> Self {
+    Unavailable{
+      message: Some("".to_owned()),
+    }
+  }
+}
+
+impl Error for Unavailable {}
+
+impl From<Unavailable> for thrift::Error {
+  fn from(e: Unavailable) -> Self {
+    thrift::Error::User(Box::new(e))
+  }
+}
+
+impl Display for Unavailable {
+  fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+    write!(f, "remote service threw Unavailable")
   }
 }
 
@@ -153,6 +1072,7 @@ impl Default for UserStats {
 pub trait TCloudSyncClient {
   fn get_leaderboard(&mut self, start_time: i32, end_time: i32) -> thrift::Result<Vec<UserStats>>;
   fn get_user_stats(&mut self, start_time: i32, end_time: i32, username: String) -> thrift::Result<Vec<UserStats>>;
+  fn get_usage(&mut self, question: UsageQuestion) -> thrift::Result<UsageReport>;
 }
 
 pub trait TCloudSyncClientMarker {}
@@ -233,6 +1153,33 @@ impl <C: TThriftClient + TCloudSyncClientMarker> TCloudSyncClient for C {
       result.ok_or()
     }
   }
+  fn get_usage(&mut self, question: UsageQuestion) -> thrift::Result<UsageReport> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("get_usage", TMessageType::Call, self.sequence_number());
+        let call_args = CloudGetUsageArgs { question };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("get_usage", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = CloudGetUsageResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
 }
 
 //
@@ -242,6 +1189,7 @@ impl <C: TThriftClient + TCloudSyncClientMarker> TCloudSyncClient for C {
 pub trait CloudSyncHandler {
   fn handle_get_leaderboard(&self, start_time: i32, end_time: i32) -> thrift::Result<Vec<UserStats>>;
   fn handle_get_user_stats(&self, start_time: i32, end_time: i32, username: String) -> thrift::Result<Vec<UserStats>>;
+  fn handle_get_usage(&self, question: UsageQuestion) -> thrift::Result<UsageReport>;
 }
 
 pub struct CloudSyncProcessor<H: CloudSyncHandler> {
@@ -259,6 +1207,9 @@ impl <H: CloudSyncHandler> CloudSyncProcessor<H> {
   }
   fn process_get_user_stats(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     TCloudProcessFunctions::process_get_user_stats(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
+  fn process_get_usage(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    TCloudProcessFunctions::process_get_usage(&self.handler, incoming_sequence_number, i_prot, o_prot)
   }
 }
 
@@ -339,6 +1290,74 @@ impl TCloudProcessFunctions {
       },
     }
   }
+  pub fn process_get_usage<H: CloudSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let args = CloudGetUsageArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_get_usage(args.question) {
+      Ok(handler_return) => {
+        let message_ident = TMessageIdentifier::new("get_usage", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = CloudGetUsageResult { result_value: Some(handler_return), bad: None, unavailable: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<BadQuestion>().is_some() {
+              let err = usr_err.downcast::<BadQuestion>().expect("downcast already checked");
+              let ret_err = CloudGetUsageResult{ result_value: None, bad: Some(*err), unavailable: None };
+              let message_ident = TMessageIdentifier::new("get_usage", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<Unavailable>().is_some() {
+              let err = usr_err.downcast::<Unavailable>().expect("downcast already checked");
+              let ret_err = CloudGetUsageResult{ result_value: None, bad: None, unavailable: Some(*err) };
+              let message_ident = TMessageIdentifier::new("get_usage", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("get_usage", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("get_usage", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("get_usage", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
 }
 
 impl <H: CloudSyncHandler> TProcessor for CloudSyncProcessor<H> {
@@ -350,6 +1369,9 @@ impl <H: CloudSyncHandler> TProcessor for CloudSyncProcessor<H> {
       },
       "get_user_stats" => {
         self.process_get_user_stats(message_ident.sequence_number, i_prot, o_prot)
+      },
+      "get_usage" => {
+        self.process_get_usage(message_ident.sequence_number, i_prot, o_prot)
       },
       method => {
         Err(
@@ -463,8 +1485,8 @@ impl CloudGetLeaderboardResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<UserStats> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_0 = UserStats::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_0);
+            let list_elem_2 = UserStats::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_2);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -606,8 +1628,8 @@ impl CloudGetUserStatsResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<UserStats> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_1 = UserStats::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_1);
+            let list_elem_3 = UserStats::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_3);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -634,6 +1656,145 @@ impl CloudGetUserStatsResult {
         e.write_to_out_protocol(o_prot)?;
       }
       o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// CloudGetUsageArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct CloudGetUsageArgs {
+  question: UsageQuestion,
+}
+
+impl CloudGetUsageArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<CloudGetUsageArgs> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<UsageQuestion> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = UsageQuestion::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    verify_required_field_exists("CloudGetUsageArgs.question", &f_1)?;
+    let ret = CloudGetUsageArgs {
+      question: f_1.expect("auto-generated code should have checked for presence of required fields"),
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("get_usage_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("question", TType::Struct, 1))?;
+    self.question.write_to_out_protocol(o_prot)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// CloudGetUsageResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct CloudGetUsageResult {
+  result_value: Option<UsageReport>,
+  bad: Option<BadQuestion>,
+  unavailable: Option<Unavailable>,
+}
+
+impl CloudGetUsageResult {
+  fn ok_or(self) -> thrift::Result<UsageReport> {
+    if self.bad.is_some() {
+      Err(thrift::Error::User(Box::new(self.bad.unwrap())))
+    } else if self.unavailable.is_some() {
+      Err(thrift::Error::User(Box::new(self.unavailable.unwrap())))
+    } else if self.result_value.is_some() {
+      Ok(self.result_value.unwrap())
+    } else {
+      Err(
+        thrift::Error::Application(
+          ApplicationError::new(
+            ApplicationErrorKind::MissingResult,
+            "no result received for CloudGetUsage"
+          )
+        )
+      )
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<CloudGetUsageResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_0: Option<UsageReport> = None;
+    let mut f_1: Option<BadQuestion> = None;
+    let mut f_2: Option<Unavailable> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        0 => {
+          let val = UsageReport::read_from_in_protocol(i_prot)?;
+          f_0 = Some(val);
+        },
+        1 => {
+          let val = BadQuestion::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = Unavailable::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = CloudGetUsageResult {
+      result_value: f_0,
+      bad: f_1,
+      unavailable: f_2,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("CloudGetUsageResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.result_value {
+      o_prot.write_field_begin(&TFieldIdentifier::new("result_value", TType::Struct, 0))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.bad {
+      o_prot.write_field_begin(&TFieldIdentifier::new("bad", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.unavailable {
+      o_prot.write_field_begin(&TFieldIdentifier::new("unavailable", TType::Struct, 2))?;
+      fld_var.write_to_out_protocol(o_prot)?;
       o_prot.write_field_end()?
     }
     o_prot.write_field_stop()?;

@@ -130,7 +130,10 @@ mod tests {
         }
     }
 
-    fn days(records: &[Record]) -> (Vec<(i64, Option<i64>)>, Vec<(Wrong, i128)>) {
+    /// Beginning and end of each stretch.
+    type Days = Vec<(i64, Option<i64>)>;
+
+    fn days(records: &[Record]) -> (Days, Vec<(Wrong, i128)>) {
         let mut told = Imported::default();
         let found = untangle(records, CLOCK, &mut told);
         let wrongs =
