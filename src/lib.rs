@@ -26,6 +26,7 @@ pub mod providers;
 pub mod state;
 pub mod store;
 // floor 3: the jobs
+pub mod backup;
 pub mod hosts;
 pub mod metrics;
 pub mod shipping;

@@ -94,3 +94,9 @@ pub struct Stats {
     /// The damaged file that was put aside last, if one is there.
     pub put_aside: Option<PathBuf>,
 }
+
+/// Reads a copy of metrics.db as a restore would, and gives its schema's
+/// version. Blocks.
+pub fn check_backup(file: &std::path::Path) -> Result<i32, crate::sqlite::SnapshotFault> {
+    crate::sqlite::examine(file, &migrations::runner())
+}

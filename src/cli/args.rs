@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::store::Tls;
+
 /// Keeps Nagios watching exactly the machines it was told to, and answers what
 /// was measured on them.
 #[derive(Debug, Parser)]
@@ -68,6 +70,100 @@ pub enum Command {
     Usage(UsageCommand),
     /// Check the appliance, as a Nagios plugin.
     Check(CheckArgs),
+    /// Write the state and the ledger into one file; the daemon may run.
+    Backup(BackupArgs),
+    /// Put a backup back; the daemon must not run.
+    Restore(RestoreArgs),
+    /// Move the ledger, or fill it.
+    #[command(subcommand)]
+    Store(StoreCommand),
+}
+
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// The file to write; it is replaced when the new one is whole.
+    pub file: PathBuf,
+    /// Put the measurements of the archive in, too.
+    #[arg(long)]
+    pub metrics: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// What `backup` wrote.
+    pub file: PathBuf,
+    /// Check everything and tell what would be replaced; change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Copy a whole ledger into an empty one; no daemon may write either.
+    Copy(CopyArgs),
+    /// Take the PostgreSQL tables of the 2014 service over into the ledger.
+    Import(ImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct CopyArgs {
+    /// sqlite:FILE or postgresql://USER@HOST/DATABASE.
+    #[arg(value_name = "FROM_URL")]
+    pub from: String,
+    /// The same of the copy.
+    #[arg(value_name = "TO_URL")]
+    pub to: String,
+    /// PostgreSQL's password for FROM_URL. The configured URL brings its own.
+    #[arg(long, value_name = "FILE")]
+    pub from_password_file: Option<PathBuf>,
+    /// PostgreSQL's password for TO_URL.
+    #[arg(long, value_name = "FILE")]
+    pub to_password_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The old database: postgresql://USER@HOST/DATABASE.
+    #[arg(value_name = "FROM_URL")]
+    pub from: String,
+    /// Its password.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Tell what would be taken over and what is wrong; change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// How PostgreSQL is reached.
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// TLS to PostgreSQL.
+    #[arg(long, value_enum)]
+    pub tls: Option<TlsChoice>,
+    /// The authorities that sign PostgreSQL's certificate, in PEM.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TlsChoice {
+    Off,
+    Require,
+    Verify,
+}
+
+impl From<TlsChoice> for Tls {
+    fn from(choice: TlsChoice) -> Self {
+        match choice {
+            TlsChoice::Off => Self::Off,
+            TlsChoice::Require => Self::Require,
+            TlsChoice::Verify => Self::Verify,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

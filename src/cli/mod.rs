@@ -1,6 +1,7 @@
 //! The command line. Answers go to stdout, everything else to stderr.
 
 mod args;
+mod backup;
 mod bars;
 mod check;
 mod host_file;
@@ -8,6 +9,8 @@ mod hosts;
 mod metrics;
 mod output;
 mod plot;
+mod progress;
+mod store;
 mod usage;
 mod when;
 
@@ -17,10 +20,12 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
+use crate::backup as saved;
 use crate::config::{self, Config};
 use crate::daemon;
 use crate::rpc::Endpoint;
 use crate::rpc::client::{self, Client};
+use crate::store as ledger;
 
 use args::{Cli, Command, Output};
 
@@ -70,6 +75,9 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         }
         Command::Hosts(command) => hosts::run(command, cli),
         Command::Metrics(args) => metrics::run(args, cli),
+        Command::Backup(args) => backup::make(args, cli),
+        Command::Restore(args) => backup::restore(args, cli),
+        Command::Store(command) => store::run(command, cli),
         Command::Usage(command) => usage::run(command, cli),
         Command::Check(_) => unreachable!("check speaks for itself"),
     }
@@ -97,6 +105,12 @@ fn exit_code(fault: &anyhow::Error) -> u8 {
     if fault.downcast_ref::<config::Error>().is_some() {
         return BAD_CONFIG;
     }
+    if is_busy(fault) {
+        return UNREACHABLE;
+    }
+    if let Some(ledger::Error::Config { key: "url", .. }) = fault.downcast_ref() {
+        return USAGE;
+    }
     match fault.downcast_ref::<client::Error>() {
         Some(client::Error::HeldByBrake { .. }) => HELD,
         Some(
@@ -107,6 +121,22 @@ fn exit_code(fault: &anyhow::Error) -> u8 {
         Some(client::Error::Address(_)) => USAGE,
         _ => FAILED,
     }
+}
+
+/// Another process has what the command needs for itself.
+fn is_busy(fault: &anyhow::Error) -> bool {
+    let running =
+        matches!(fault.downcast_ref(), Some(saved::Error::Running(_) | saved::Error::Busy { .. }));
+    running || matches!(fault.downcast_ref(), Some(ledger::Error::Held { .. }))
+}
+
+/// For commands that are no daemon.
+fn block_on<T, E>(work: impl Future<Output = Result<T, E>>) -> anyhow::Result<T>
+where
+    anyhow::Error: From<E>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(work)?)
 }
 
 fn connect(cli: &Cli) -> anyhow::Result<Client> {
@@ -121,17 +151,21 @@ fn connect_within(cli: &Cli, connect: Duration, answer: Duration) -> anyhow::Res
     Ok(Client::connect(&address, connect, answer)?)
 }
 
-/// The first address of the configuration that needs no certificate. Where
-/// there is no file, a daemon runs by the defaults if one runs at all.
-fn configured_address(path: &Path) -> anyhow::Result<String> {
-    let config = match Config::read(path) {
+/// Where there is no file, a daemon runs by the defaults if one runs at all.
+fn config_of(path: &Path) -> Result<Config, config::Error> {
+    match Config::read(path) {
         Err(config::Error::Read { source, .. })
             if source.kind() == std::io::ErrorKind::NotFound =>
         {
-            Config::default()
+            Ok(Config::default())
         }
-        read => read?,
-    };
+        read => read,
+    }
+}
+
+/// The first address of the configuration that needs no certificate.
+fn configured_address(path: &Path) -> anyhow::Result<String> {
+    let config = config_of(path)?;
     let plain = |text: &String| !matches!(Endpoint::parse(text), Ok(Endpoint::Tls(_)));
     let found = config.rpc.listen.iter().find(|text| plain(text));
     found.cloned().ok_or_else(|| {

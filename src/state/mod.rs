@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
-use crate::disk::{DirLock, LockError};
-use crate::sqlite::{self, Database};
+use crate::disk::{self, DirLock, LockError, SwapError};
+use crate::sqlite::{self, Database, SnapshotFault};
 
 pub use generations::{
     Applied, Generation, GenerationState, Judgement, LiveSet, NewGeneration, Recorded, Snapshot,
@@ -48,6 +48,8 @@ pub enum Error {
     Directory { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Lock(#[from] LockError),
+    #[error("a restore was interrupted and cannot be finished; run it again as root")]
+    Restore(#[from] SwapError),
     #[error("the state database cannot be used")]
     Database(#[from] sqlite::Error),
 }
@@ -71,8 +73,15 @@ impl State {
         std::fs::create_dir_all(directory)
             .map_err(|source| Error::Directory { path: directory.clone(), source })?;
         let lock = DirLock::take(directory)?;
+        disk::finish_swap(directory, |_| true)?;
         let database = Database::open(&directory.join(Self::DATABASE_NAME), migrations::runner())?;
         Ok(Self { database, directory: directory.clone(), _lock: lock })
+    }
+
+    /// Reads a copy of the database as a restore would, and gives its schema's
+    /// version. Blocks.
+    pub fn check_backup(file: &Path) -> Result<i32, SnapshotFault> {
+        sqlite::examine(file, &migrations::runner())
     }
 
     pub fn directory(&self) -> &Path {
