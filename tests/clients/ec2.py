@@ -45,7 +45,7 @@ def run(region, kind, count, tags):
     ]
 
 
-def change(what, ids, region="us-east-1"):
+def change(region, what, ids):
     getattr(client("ec2", region), f"{what}_instances")(InstanceIds=ids)
 
 

@@ -13,13 +13,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
 use weather_balloon::providers::ec2::Config;
 
 use super::keeper;
-
-pub const REGION: &str = "us-east-1";
 
 pub struct Moto {
     pub port: u16,
@@ -33,7 +33,13 @@ pub struct Moto {
 }
 
 impl Moto {
-    pub fn start() -> Moto {
+    /// One server for a whole test binary; each test has regions of its own.
+    pub async fn shared() -> MutexGuard<'static, Moto> {
+        static SHARED: OnceLock<Mutex<Moto>> = OnceLock::new();
+        SHARED.get_or_init(|| Mutex::new(Moto::start())).lock().await
+    }
+
+    fn start() -> Moto {
         let here = |path: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         let python = here("target/clients/moto/bin/python");
         assert!(python.exists(), "moto is not there; run tests/install-clients.sh");
@@ -78,8 +84,8 @@ impl Moto {
     }
 
     /// "stop", "start" or "terminate".
-    pub fn change(&mut self, what: &str, ids: &[&String]) {
-        self.order(json!({"do": "change", "what": what, "ids": ids}));
+    pub fn change(&mut self, region: &str, what: &str, ids: &[&String]) {
+        self.order(json!({"do": "change", "region": region, "what": what, "ids": ids}));
     }
 
     fn order(&mut self, order: Value) -> Value {
@@ -87,9 +93,9 @@ impl Moto {
         read(&mut self.answers)["done"].take()
     }
 
-    pub fn config(&self) -> Config {
+    pub fn config(&self, region: &str) -> Config {
         Config {
-            region: REGION.to_owned(),
+            region: region.to_owned(),
             endpoint: format!("http://127.0.0.1:{}/", self.port),
             access_key_id: self.key.clone(),
             secret_access_key_file: self.secret_file("secret", &self.secret),

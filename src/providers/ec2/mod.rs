@@ -71,8 +71,9 @@ impl Ec2 {
                 config::place(&template, &name).map_err(|reason| fault("endpoint", &reason))?;
             regions.push((name, url));
         }
-        let sts_is_plain = config.sts_endpoint.starts_with("http:");
-        let https = !sts_is_plain || regions.iter().any(|(_, url)| url.scheme() == "https");
+        let asks_sts = !config.role_arn.is_empty() || environment.role_arn.is_some();
+        let https = asks_sts && !config.sts_endpoint.starts_with("http:")
+            || regions.iter().any(|(_, url)| url.scheme() == "https");
         let limits = Limits {
             connect: config.timeout.min(Duration::from_secs(10)),
             read: config.timeout,
@@ -115,7 +116,7 @@ impl Ec2 {
         // Another account or region knows none of them either. Where most are
         // unknown we may be talking to the wrong one: that explains nothing.
         let known = question.living.len() - absent.len();
-        if nowhere.len() > known.max(1) {
+        if nowhere.len() > known {
             tracing::warn!(
                 cloud = self.cloud,
                 unknown = nowhere.len(),
