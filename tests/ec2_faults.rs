@@ -15,7 +15,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::http::{Request, Step, Upstream, page};
@@ -529,56 +528,6 @@ async fn keys_of_a_web_identity() {
     let fault = ask(&wrong, &Question::default()).await.unwrap_err();
     assert_eq!(fault.blame, Blame::Credentials, "{fault:?}");
     assert!(!told(&fault).contains("canary"), "{}", told(&fault));
-}
-
-/// All that is logged while it is alive.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn no_secret_is_logged() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let files = Files::new();
-    let upstream = ec2(|request| match parameter(request, "Action") {
-        Some("DescribeInstances") => refuse("401 Unauthorized", "AuthFailure"),
-        _ => refuse("400 Bad Request", "InvalidIdentityToken"),
-    });
-    let keys = Config {
-        session_token_file: files.secret("session", "canary-session"),
-        ..files.config(&upstream)
-    };
-    assert!(ask(&keys, &Question::default()).await.is_err());
-    let web = Config {
-        access_key_id: String::new(),
-        secret_access_key_file: PathBuf::new(),
-        session_token_file: PathBuf::new(),
-        sts_endpoint: upstream.url(),
-        role_arn: "arn:aws:iam::1:role/r".to_owned(),
-        web_identity_token_file: files.secret("token", "canary-identity"),
-        ..keys
-    };
-    assert!(ask(&web, &Question::default()).await.is_err());
-    assert_eq!(upstream.requests().len(), 2);
-    let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
-    assert!(logged.contains("aws_sigv4"), "the log is not that of the calls: {logged}");
-    assert!(!logged.contains("canary"), "{logged}");
 }
 
 /// A secret that was replaced in its file is taken up when the old one is
