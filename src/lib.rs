@@ -18,6 +18,7 @@ pub mod tls;
 // floor 2: one outside system each
 pub mod archive;
 pub mod carbon;
+pub mod directory;
 pub mod graphite;
 pub mod listen;
 pub mod nagios;

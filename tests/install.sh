@@ -11,6 +11,7 @@ packages=(
   nagios-nrpe-server nagios-nrpe-plugin
   graphite-carbon graphite-web gunicorn
   postgresql-15
+  slapd ldap-utils
   thrift-compiler
 )
 command -v node > /dev/null || packages+=(nodejs)
