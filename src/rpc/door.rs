@@ -18,6 +18,7 @@ use super::answer::Services;
 use super::config::{Config, Endpoint};
 use super::connection::{Connection, End, Peer, Shared};
 use super::listener::{Accepted, ListenError, Listener};
+use super::pulse::{self, Heart, Pulse};
 use super::slot::{Slot, now};
 use super::tls::{TlsError, acceptor};
 
@@ -36,6 +37,8 @@ pub struct Door {
     config: Config,
     listeners: Vec<Listener>,
     addresses: Vec<Endpoint>,
+    pulse: Pulse,
+    heart: Heart,
 }
 
 impl Door {
@@ -67,7 +70,8 @@ impl Door {
             addresses.push(bound);
             listeners.push(listener);
         }
-        Ok(Self { config: config.clone(), listeners, addresses })
+        let (pulse, heart) = pulse::pair();
+        Ok(Self { config: config.clone(), listeners, addresses, pulse, heart })
     }
 
     /// In the order of `listen`, with the ports that port 0 became.
@@ -75,9 +79,13 @@ impl Door {
         &self.addresses
     }
 
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
     /// Answers until `stop`; then lets running calls end, for a short while.
     pub async fn serve(self, services: Services, stop: CancellationToken) -> Result<(), Error> {
-        let Self { config, mut listeners, .. } = self;
+        let Self { config, mut listeners, mut heart, .. } = self;
         let mut guests = Guests {
             shared: Arc::new(Shared::new(&config, services)),
             max: config.max_connections,
@@ -94,6 +102,8 @@ impl Door {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
+                // Who asked and gave up needs no answer.
+                Some(asked) = heart.recv() => drop(asked.send(())),
                 Some(ended) = guests.tasks.join_next_with_id() => guests.forget(ended),
                 _ = sweep.tick() => {
                     guests.close_idle(idle);

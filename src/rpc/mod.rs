@@ -21,6 +21,7 @@ mod journal;
 mod limits;
 mod listener;
 mod metrics_reply;
+mod pulse;
 #[cfg(test)]
 mod samples;
 mod scan;
@@ -34,4 +35,5 @@ pub use answer::Services;
 pub use config::{Config, Endpoint, Fault, TlsConfig};
 pub use door::{Door, Error};
 pub use listener::ListenError;
+pub use pulse::Pulse;
 pub use tls::TlsError;

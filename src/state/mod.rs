@@ -75,6 +75,12 @@ impl State {
         Ok(Self { database, directory: directory.clone(), _lock: lock })
     }
 
+    /// Whether the database can be written, without writing to it.
+    pub async fn probe(&self) -> Result<(), Error> {
+        use rusqlite::TransactionBehavior::Immediate;
+        Ok(self.database.call(|db| db.transaction_with_behavior(Immediate)?.rollback()).await?)
+    }
+
     pub fn directory(&self) -> &Path {
         &self.directory
     }
