@@ -63,6 +63,26 @@ pub enum Command {
     Metrics(MetricsArgs),
     /// Check the appliance, as a Nagios plugin.
     Check(CheckArgs),
+    /// Print what completes these commands in a shell.
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print a manual page, to be read with `man -l`.
+    Man {
+        #[arg(value_enum, default_value_t = ManPage::Command)]
+        page: ManPage,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ManPage {
+    /// Section 1.
+    #[value(name = "weather-balloon")]
+    Command,
+    /// Section 5.
+    #[value(name = "weather-balloon.toml")]
+    Configuration,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,11 +4,13 @@ mod args;
 mod check;
 mod host_file;
 mod hosts;
+mod man;
 mod metrics;
 mod output;
 mod plot;
 mod when;
 
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -63,7 +65,17 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         }
         Command::Hosts(command) => hosts::run(command, cli),
         Command::Metrics(args) => metrics::run(args, cli),
+        Command::Completions { shell } => written(|to| man::completions(*shell, to)),
+        Command::Man { page } => written(|to| man::page(*page, to)),
         Command::Check(_) => unreachable!("check speaks for itself"),
+    }
+}
+
+/// A reader that has seen enough is no fault.
+fn written(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> anyhow::Result<()> {
+    match write(&mut io::stdout().lock()) {
+        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        told => Ok(told?),
     }
 }
 
