@@ -22,3 +22,26 @@ impl Pulse {
         self.0.send(answer).await.is_ok() && answered.await.is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_loop_that_turns_answers() {
+        let (pulse, mut heart) = pair();
+        // Mutation: an answer on arrival, without the loop, would be ready here.
+        assert!(timeout(Duration::from_millis(50), pulse.beat()).await.is_err());
+        let turning = async { while let Some(asked) = heart.recv().await { drop(asked.send(())) } };
+        tokio::select! {
+            () = turning => unreachable!("the pulse is held"),
+            alive = pulse.beat() => assert!(alive),
+        }
+        drop(heart);
+        assert!(!pulse.beat().await);
+    }
+}
