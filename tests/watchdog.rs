@@ -45,8 +45,7 @@ fn a_state_db_that_takes_no_write_starves_the_watchdog() {
     nagios.sigcont();
 
     let mut thief = rusqlite::Connection::open(appliance.path("state/state.db")).unwrap();
-    let lock =
-        thief.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive).unwrap();
+    let lock = thief.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive).unwrap();
     wait_until("an end of the meals", || (!fed(&supervisor)).then_some(()));
     appliance.wait_logged("the watchdog is not fed: state.db has not answered", 1);
     lock.rollback().unwrap();

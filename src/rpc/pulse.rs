@@ -36,7 +36,11 @@ mod tests {
         let (pulse, mut heart) = pair();
         // Mutation: an answer on arrival, without the loop, would be ready here.
         assert!(timeout(Duration::from_millis(50), pulse.beat()).await.is_err());
-        let turning = async { while let Some(asked) = heart.recv().await { drop(asked.send(())) } };
+        let turning = async {
+            while let Some(asked) = heart.recv().await {
+                drop(asked.send(()))
+            }
+        };
         tokio::select! {
             () = turning => unreachable!("the pulse is held"),
             alive = pulse.beat() => assert!(alive),
