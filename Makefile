@@ -1,5 +1,9 @@
 # make build   the release binary: target/release/weather-balloon
 # make test    everything that CI checks; installs what is missing (apt)
+# make deb, make rpm
+#              the packages, into target/packages
+# make test-packages
+#              the packages in a booted system (root, Debian; else skipped)
 # make demo    Nagios, NRPE, Carbon, graphite-web and the appliance on
 #              loopback, until Ctrl-C; with ONCE=1 it ends by itself
 # make bench   the figures, into benches/RESULTS.md
@@ -9,7 +13,7 @@ CARGO ?= cargo
 # CI shows every test's name; at a desk only what fails is worth reading.
 QUIET := $(if $(CI),,--quiet)
 
-.PHONY: build test demo bench clean
+.PHONY: build deb rpm test test-packages demo bench clean
 .NOTPARALLEL:
 
 build:
@@ -20,6 +24,12 @@ test:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets $(QUIET) -- -D warnings
 	$(CARGO) test --locked $(QUIET)
+
+deb rpm:
+	bash packaging/build.sh $@
+
+test-packages:
+	bash tests/packages.sh
 
 demo:
 	ONCE=$(ONCE) bash demo/run.sh

@@ -70,6 +70,16 @@ pub enum Command {
     Usage(UsageCommand),
     /// Check the appliance, as a Nagios plugin.
     Check(CheckArgs),
+    /// Print what completes these commands in a shell.
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print a manual page, to be read with `man -l`.
+    Man {
+        #[arg(value_enum, default_value_t = ManPage::Command)]
+        page: ManPage,
+    },
     /// Write the state and the ledger into one file; the daemon may run.
     Backup(BackupArgs),
     /// Put a backup back; the daemon must not run.
@@ -164,6 +174,16 @@ impl From<TlsChoice> for Tls {
             TlsChoice::Verify => Self::Verify,
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ManPage {
+    /// Section 1.
+    #[value(name = "weather-balloon")]
+    Command,
+    /// Section 5.
+    #[value(name = "weather-balloon.toml")]
+    Configuration,
 }
 
 #[derive(Debug, Subcommand)]

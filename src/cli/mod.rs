@@ -6,6 +6,7 @@ mod bars;
 mod check;
 mod host_file;
 mod hosts;
+mod man;
 mod metrics;
 mod output;
 mod plot;
@@ -14,6 +15,7 @@ mod store;
 mod usage;
 mod when;
 
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -79,7 +81,17 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Restore(args) => backup::restore(args, cli),
         Command::Store(command) => store::run(command, cli),
         Command::Usage(command) => usage::run(command, cli),
+        Command::Completions { shell } => written(|to| man::completions(*shell, to)),
+        Command::Man { page } => written(|to| man::page(*page, to)),
         Command::Check(_) => unreachable!("check speaks for itself"),
+    }
+}
+
+/// A reader that has seen enough is no fault.
+fn written(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> anyhow::Result<()> {
+    match write(&mut io::stdout().lock()) {
+        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        told => Ok(told?),
     }
 }
 

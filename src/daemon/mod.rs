@@ -1,6 +1,8 @@
 //! The process: builds every part once, in floor order, and holds them
 //! together until it is told to stop.
 
+mod watchdog;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use crate::shipping::Shipping;
 use crate::state::State;
 use crate::usage::Usage;
 use crate::{graphite, rpc, store, telemetry};
+use watchdog::Watchdog;
 
 /// Tasks that outlast it after SIGTERM are named and left behind.
 const STOP_GRACE: Duration = Duration::from_secs(4);
@@ -55,7 +58,8 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     let metrics = Metrics::new(graphite.clone());
     let live = hosts.live_nodes();
     let (shipping, crew) =
-        Shipping::start(&config.perfdata, &config.carbon, graphite, state, live).await?;
+        Shipping::start(&config.perfdata, &config.carbon, graphite, Arc::clone(&state), live)
+            .await?;
     let door = rpc::Door::bind(&config.rpc).await?;
     for address in door.addresses() {
         tracing::info!(%address, "Thrift is served here");
@@ -75,6 +79,10 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     }
     if let Some(read_back) = crew.read_back {
         group.add("perfdata from Graphite", |stop| read_back.run(stop));
+    }
+    if let Some(limit) = sd_notify::watchdog_enabled() {
+        let watchdog = Watchdog::new(limit, state, door.pulse());
+        group.add("watchdog", |stop| watchdog.run(stop));
     }
     let services = rpc::Services {
         hosts: hosts.clone(),

@@ -21,6 +21,7 @@ mod journal;
 mod limits;
 mod metrics_reply;
 mod pen;
+mod pulse;
 #[cfg(test)]
 mod samples;
 mod scan;
@@ -35,3 +36,4 @@ pub use crate::listen::Endpoint;
 pub use answer::Services;
 pub use config::{Config, Fault};
 pub use door::{Door, Error};
+pub use pulse::Pulse;

@@ -84,6 +84,12 @@ impl State {
         sqlite::examine(file, &migrations::runner())
     }
 
+    /// Whether the database can be written, without writing to it.
+    pub async fn probe(&self) -> Result<(), Error> {
+        use rusqlite::TransactionBehavior::Immediate;
+        Ok(self.database.call(|db| db.transaction_with_behavior(Immediate)?.rollback()).await?)
+    }
+
     pub fn directory(&self) -> &Path {
         &self.directory
     }

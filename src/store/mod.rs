@@ -28,8 +28,8 @@ pub use config::{Config, Target, Tls};
 pub use copy::{Copied, Progress, Tally, Watch, copy, export};
 pub use error::{Error, PostgresFault};
 pub use handle::{Handle, NotOpen, Opener};
-pub use postgres::PostgresStore;
 pub use import::{Finding, Imported, ImportedCloud, UNKNOWABLE, Wrong, import};
+pub use postgres::PostgresStore;
 pub use sqlite::{Backup, SqliteStore, check_backup, restore};
 
 /// The right to write, as it was taken. It is worth nothing once another one
