@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use weather_balloon::hosts::Hosts;
+use weather_balloon::inspect::Inspector;
 use weather_balloon::metrics::Metrics;
 use weather_balloon::shipping::Shipping;
 use weather_balloon::{graphite, rpc};
@@ -36,7 +37,12 @@ pub async fn serve(url: Option<&str>) -> anyhow::Result<()> {
     let door = rpc::Door::bind(&config).await?;
     let address = door.addresses().first().context("the door has no address")?.to_string();
     println!("{GREETING}{address}");
-    let services = rpc::Services { hosts: Hosts::detached(), metrics, shipping: Shipping::off() };
+    let services = rpc::Services {
+        hosts: Hosts::detached(),
+        metrics,
+        shipping: Shipping::off(),
+        inspector: Inspector::default(),
+    };
     door.serve(services, CancellationToken::new()).await?;
     Ok(())
 }

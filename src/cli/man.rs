@@ -226,7 +226,8 @@ fn section_name(line: &str) -> Option<String> {
 
 fn is_setting(line: &str) -> bool {
     line.split_once(" = ").is_some_and(|(key, _)| {
-        !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())
+        !key.is_empty()
+            && key.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())
     })
 }
 
@@ -243,10 +244,8 @@ mod tests {
         let (keys, text) = named("[rpc]").keys.iter().find(|(keys, _)| keys.len() == 2).unwrap();
         assert_eq!(keys[0], "max_message = \"16MiB\"");
         assert_eq!(text, "The longest message, and the longest string in it.");
-        let every: usize = SHIPPED
-            .lines()
-            .filter(|line| is_setting(line.trim_start_matches('#').trim()))
-            .count();
+        let every: usize =
+            SHIPPED.lines().filter(|line| is_setting(line.trim_start_matches('#').trim())).count();
         let found: usize =
             file.sections.iter().flat_map(|one| &one.keys).map(|(keys, _)| keys.len()).sum();
         assert_eq!(found, every);

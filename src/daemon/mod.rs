@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::group::Group;
 use crate::hosts::Hosts;
+use crate::inspect::{Inspector, Running, Subjects};
 use crate::metrics::Metrics;
 use crate::nagios::Nagios;
 use crate::shipping::Shipping;
@@ -73,10 +74,14 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     if let Some(read_back) = crew.read_back {
         group.add("perfdata from Graphite", |stop| read_back.run(stop));
     }
+    let running =
+        Running { hosts: hosts.clone(), shipping: shipping.clone(), metrics: metrics.clone() };
+    let inspector = Inspector::new(subjects(&config, Some(running))?);
     let services = rpc::Services {
         hosts: hosts.clone(),
         metrics: metrics.clone(),
         shipping: shipping.clone(),
+        inspector: inspector.clone(),
     };
     group.add("thrift", |stop| door.serve(services, stop));
     let reloader = Reloader {
@@ -86,6 +91,7 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         hosts,
         metrics,
         shipping,
+        inspector,
         hangup,
     };
     group.add("reload", |stop| reloader.run(stop));
@@ -101,6 +107,19 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         notify(&[NotifyState::Stopping]);
     };
     Ok(group.run_until(told).await?)
+}
+
+/// What is looked at by this configuration; without handles, from outside.
+pub fn subjects(config: &Config, running: Option<Running>) -> anyhow::Result<Subjects> {
+    let state_directory = config.state.directory.clone();
+    Ok(Subjects {
+        nagios: Nagios::new(config.nagios.clone(), &state_directory.join("verify")),
+        perfdata: config.perfdata.clone(),
+        carbon: config.carbon.clone(),
+        graphite: graphite::Client::new(&config.graphite)?,
+        state_directory,
+        running,
+    })
 }
 
 fn scratch(state: &State) -> PathBuf {
@@ -121,6 +140,7 @@ struct Reloader {
     hosts: Hosts,
     metrics: Metrics,
     shipping: Shipping,
+    inspector: Inspector,
     hangup: Signal,
 }
 
@@ -149,7 +169,12 @@ impl Reloader {
             tracing::warn!("{part} has changed; that takes a restart of weather-balloon");
         }
         self.shipping.reconfigure(client.clone());
-        self.metrics.reconfigure(client);
+        self.metrics.reconfigure(client.clone());
+        let nagios = Nagios::new(new.nagios.clone(), &self.scratch);
+        self.inspector.reconfigure(|subjects| {
+            subjects.nagios = nagios;
+            subjects.graphite = client;
+        });
         self.hosts
             .reconfigure(new.hosts.clone(), Nagios::new(new.nagios.clone(), &self.scratch))
             .await?;

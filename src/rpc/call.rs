@@ -3,6 +3,7 @@
 use thrift::ApplicationErrorKind;
 
 use crate::hosts;
+use crate::inspect::Finding;
 use crate::model::{HostFaults, HostSet, Series};
 use crate::shipping;
 
@@ -20,11 +21,13 @@ pub(super) enum Method {
     GetHistory,
     Rollback,
     QueryMetrics,
+    Inspect,
+    TraceHost,
     GetLeaderboard,
     GetUserStats,
 }
 
-const HOSTS: [Method; 10] = [
+const HOSTS: [Method; 12] = [
     Method::SetHosts,
     Method::GetMetrics,
     Method::ReplaceHosts,
@@ -35,6 +38,8 @@ const HOSTS: [Method; 10] = [
     Method::GetHistory,
     Method::Rollback,
     Method::QueryMetrics,
+    Method::Inspect,
+    Method::TraceHost,
 ];
 const CLOUD: [Method; 2] = [Method::GetLeaderboard, Method::GetUserStats];
 
@@ -63,6 +68,8 @@ impl Method {
             Method::GetHistory => "get_history",
             Method::Rollback => "rollback",
             Method::QueryMetrics => "query_metrics",
+            Method::Inspect => "inspect",
+            Method::TraceHost => "trace_host",
             Method::GetLeaderboard => "get_leaderboard",
             Method::GetUserStats => "get_user_stats",
         }
@@ -91,6 +98,8 @@ pub(super) enum Call {
     GetHistory(i32),
     Rollback(i64, bool),
     QueryMetrics(wire::hosts::MetricsQuestion),
+    Inspect(String),
+    TraceHost(String),
     Usage,
 }
 
@@ -104,6 +113,7 @@ pub(super) enum Reply {
     Status(hosts::Status),
     PerfdataStatus(shipping::View),
     History(Vec<hosts::Generation>),
+    Findings(Vec<Finding>),
 }
 
 /// Every failure but the first goes out as the exception of its name where the

@@ -66,6 +66,8 @@ fn read(method: Method, from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
         Method::GetHistory => get_history(from),
         Method::Rollback => rollback(from),
         Method::QueryMetrics => query_metrics(from),
+        Method::Inspect => Ok(Call::Inspect(one_text("part", from)?)),
+        Method::TraceHost => Ok(Call::TraceHost(one_text("host_name", from)?)),
         Method::GetLeaderboard | Method::GetUserStats => Ok(Call::Usage),
     }
 }
@@ -185,6 +187,19 @@ fn query_metrics(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
         })
     })?;
     Ok(Call::QueryMetrics(asked))
+}
+
+/// The one argument; absent, it is empty.
+fn one_text(what: &str, from: &mut dyn TInputProtocol) -> thrift::Result<String> {
+    let mut text = String::new();
+    each_field(from, &mut |id, kind, from| {
+        match id {
+            1 => text = string(what, kind, from)?,
+            _ => from.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    Ok(text)
 }
 
 fn string(what: &str, kind: TType, from: &mut dyn TInputProtocol) -> thrift::Result<String> {
