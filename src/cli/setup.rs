@@ -83,6 +83,9 @@ fn undo(cli: &Cli, config: &Config, runtime: &tokio::runtime::Runtime) -> anyhow
         };
         eprintln!("{} was changed by others since and is left alone; {was}.", path.display());
     }
+    for path in &undone.needed {
+        eprintln!("{} stays: the file above needs it.", path.display());
+    }
     if undone.restored.is_empty() && undone.left.is_empty() {
         eprintln!("Nothing is to be undone.");
     }

@@ -1,9 +1,9 @@
 //! `nagios -v` on a configuration as it would be after some edits.
 
 use std::collections::BTreeMap;
-use std::fs::Permissions;
+use std::fs::{Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -24,7 +24,8 @@ pub type Changed = BTreeMap<PathBuf, Option<Vec<u8>>>;
 /// running Nagios reads is touched: what would be new lies in `scratch`, a
 /// directory that only the caller may write, and the main configuration
 /// beside the real one, under a name that nobody reads, for the relative
-/// paths in it. Runs as the caller.
+/// paths in it. Nagios started by root gives root up before it reads object
+/// files, so that what is staged is for all to read.
 pub async fn prove(
     config: &Config,
     main: &MainText,
@@ -69,17 +70,25 @@ fn write(
     for (number, (path, bytes)) in changed.iter().enumerate() {
         if let Some(bytes) = bytes {
             let place = scratch.join(format!("{number}.cfg"));
-            private(&place, bytes).map_err(failed(&place))?;
+            stage(&place, bytes, None).map_err(failed(&place))?;
             staged.insert(path.clone(), place);
         }
     }
     let text = expand(main, changed, &staged)?;
-    private(candidate, text.as_bytes()).map_err(failed(candidate))?;
+    let like = main.path().metadata().map_err(failed(candidate))?;
+    stage(candidate, text.as_bytes(), Some(&like)).map_err(failed(candidate))?;
     Ok(staged.into_iter().map(|(real, staged)| (staged, real)).collect())
 }
 
-fn private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    disk::stage(path, bytes, |file| file.set_permissions(Permissions::from_mode(0o600)))
+/// With the mode and owner of the file that it stands for.
+fn stage(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<()> {
+    disk::stage(path, bytes, |file| {
+        if let Some(like) = like {
+            fchown(file, Some(like.uid()), Some(like.gid()))?;
+        }
+        let mode = like.map_or(0o644, |like| like.mode() & 0o777);
+        file.set_permissions(Permissions::from_mode(mode))
+    })
 }
 
 /// The text, with every include of a changed file taken apart.

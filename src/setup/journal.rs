@@ -78,7 +78,7 @@ impl Journal {
     /// Blocks.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let write = |source| Error::Write { path: dir.to_owned(), source };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(write)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(write)?;
         let lock = DirLock::take(dir)?;
         let path = dir.join(NAME);
         let kept = match read(&path)? {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::nagios::Config;
 
 use super::apply::prove_the_way;
-use super::journal::digest;
+use super::journal::{RecordKind, digest};
 use super::place::put;
 use super::plan::resolved;
 use super::{Edit, Error, Journal, Kind, read};
@@ -16,12 +16,15 @@ pub struct Undone {
     /// Changed by others since, each with where it is kept as it was before;
     /// none of them was touched.
     pub left: Vec<(PathBuf, Option<PathBuf>)>,
+    /// Stay because a file that was left needs them.
+    pub needed: Vec<PathBuf>,
 }
 
 pub async fn undo(nagios: &Config, journal: &mut Journal) -> Result<Undone, Error> {
     let mut undone = Undone::default();
-    let mut edits = Vec::new();
+    let mut edits: Vec<Edit> = Vec::new();
     let mut settled = Vec::new();
+    let mut main_stays = false;
     for record in journal.records().iter().rev() {
         let now = read(&record.path)?;
         let before = journal.before(record)?;
@@ -32,8 +35,16 @@ pub async fn undo(nagios: &Config, journal: &mut Journal) -> Result<Undone, Erro
             edits.push(Edit { path, before: now, after: before, kind });
         } else {
             let kept = record.before.as_ref().map(|name| journal.backup(name));
+            main_stays |= record.kind == RecordKind::Main;
             undone.left.push((record.path.clone(), kept));
         }
+    }
+    if main_stays {
+        // It names commands that stand in them.
+        let (stay, go) = edits.into_iter().partition(|edit| edit.kind == Kind::NagiosObjects);
+        edits = go;
+        let stay: Vec<Edit> = stay;
+        undone.needed.extend(stay.into_iter().map(|edit| edit.path));
     }
     hosts_file(nagios, &mut edits)?;
     prove_the_way(&edits, nagios, journal).await?;

@@ -7,6 +7,7 @@ pub mod flow;
 pub mod graphite;
 pub mod http;
 pub mod keeper;
+pub mod layout;
 pub mod ledger;
 pub mod nagios;
 pub mod nrpe;
