@@ -48,7 +48,8 @@ impl Layout {
             "$USER1$=/usr/lib/nagios/plugins\n",
         )
         .unwrap();
-        let mut text = "# NAGIOS.CFG\nlog_file=/var/log/nagios/nagios.log\n".to_owned();
+        let mut text =
+            format!("# NAGIOS.CFG\nlog_file={}\n", layout.path("var/nagios.log").display());
         for name in ["commands", "contacts", "timeperiods", "templates", "localhost"] {
             let path = layout.path(&format!("etc/nagios/objects/{name}.cfg"));
             text.push_str(&format!("cfg_file={}\n", path.display()));
@@ -62,6 +63,7 @@ impl Layout {
             layout.path("etc/nagios/private/resource.cfg").display(),
             layout.path("var").display(),
         ));
+        nagios::Account::of_nagios().give(&layout.path("var"));
         // Debian's commands of these names come from its plugins' package.
         let plugins = "cfg_dir=/etc/nagios-plugins/config\n";
         fs::write(
