@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(judged(10.0, Some("5"), Some("9")).0, State::Critical);
         assert_eq!(judged(9999.0, Some("~:"), Some("~:")).0, State::Ok);
         let (state, _, perfdata) = judge(vec![old(1.0)], &args("perfdata", Some("@0:5"), None));
-        assert_eq!((state, perfdata.as_str()), (State::Warning, "oldest=1s;@0:5;3600;0 lost=3c"));
+        assert_eq!((state, perfdata.as_str()), (State::Warning, "oldest=1s;@5;3600;0 lost=3c"));
         let none =
             judge(vec![Finding::ok(Part::Carbon, "x", "off")], &args("carbon", Some("1"), None));
         assert_eq!(none.0, State::Unknown);
