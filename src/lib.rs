@@ -32,6 +32,9 @@ pub mod hosts;
 pub mod metrics;
 pub mod shipping;
 pub mod usage;
+// floor 5: the appliance as a whole
+pub mod inspect;
+pub mod setup;
 // floor 6: the doors
 pub mod rpc;
 // floor 7: the configuration file

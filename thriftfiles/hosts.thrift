@@ -153,6 +153,37 @@ struct PerfdataStatus {
     9: optional string read_back_trouble
 }
 
+enum Verdict {
+    OK = 0,
+    WARN = 1,
+    FAIL = 2
+}
+
+/** A figure with its thresholds, as in the perfdata of a Nagios plugin. */
+struct Figure {
+    1: optional string label,
+    2: optional double value,
+    /** "", "s", "B", "%", or "c" for a counter. */
+    3: optional string unit,
+    /** Ranges of the Monitoring Plugins; absent: no threshold. */
+    4: optional string warn,
+    5: optional string fail
+}
+
+/** What was found at one hop of one part of the appliance. */
+struct Finding {
+    /** Such as "nagios", "carbon" or "disk"; "host" where one is followed. */
+    1: optional string part,
+    2: optional string hop,
+    /** Apart from what the figures say by their thresholds. */
+    3: optional Verdict verdict,
+    /** In the operator's words. */
+    4: optional string what,
+    /** What to do; absent where nothing is wrong. */
+    5: optional string fix,
+    6: optional list<Figure> figures
+}
+
 /** The set breaks the grammar: nothing was changed. */
 exception InvalidHosts {
     1: string message,
@@ -218,4 +249,15 @@ service Hosts {
 
     Metrics query_metrics(1: MetricsQuestion question)
         throws (1: BadQuestion question_fault, 2: Unavailable unavailable);
+
+    /** How the appliance is; an empty part means all of it. */
+    list<Finding> inspect(1: string part)
+        throws (1: BadQuestion question, 2: Unavailable unavailable);
+
+    /**
+     * Follows one host from its source to its newest measurement, up to the
+     * first hop that is broken.
+     */
+    list<Finding> trace_host(1: string host_name)
+        throws (1: BadQuestion question, 2: Unavailable unavailable);
 }

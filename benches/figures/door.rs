@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use weather_balloon::hosts::Hosts;
+use weather_balloon::inspect::Inspector;
 use weather_balloon::metrics::Metrics;
 use weather_balloon::shipping::Shipping;
 use weather_balloon::usage::Usage;
@@ -42,6 +43,7 @@ pub async fn serve(url: Option<&str>) -> anyhow::Result<()> {
         metrics,
         shipping: Shipping::off(),
         usage: Usage::off(),
+        inspector: Inspector::default(),
     };
     door.serve(services, CancellationToken::new()).await?;
     Ok(())

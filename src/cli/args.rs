@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::inspect::{Part, Range};
 use crate::store::Tls;
 
 /// Keeps Nagios watching exactly the machines it was told to, and answers what
@@ -42,6 +44,7 @@ const EXIT_CODES: &str = "Exit codes:
   1   failed
   2   the command line is wrong
   4   held by the brake
+  5   setup --dry-run: there is something to do
   75  the daemon cannot be reached, or is busy
   78  the configuration is wrong
 `check` follows the conventions of Nagios plugins instead: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.";
@@ -68,6 +71,14 @@ pub enum Command {
     /// Who used how much.
     #[command(subcommand)]
     Usage(UsageCommand),
+    /// Walk every hop of the appliance and say what to do about each fault.
+    Doctor {
+        /// Follow this machine instead, from its source to its newest
+        /// measurement, to the first hop that is broken.
+        host: Option<String>,
+    },
+    /// Edit Nagios's and Carbon's files so that all of it works together.
+    Setup(SetupArgs),
     /// Check the appliance, as a Nagios plugin.
     Check(CheckArgs),
     /// Print what completes these commands in a shell.
@@ -310,17 +321,40 @@ pub enum By {
 }
 
 #[derive(Debug, Args)]
-pub struct CheckArgs {
-    /// all: the next three; hosts: the set on disk is the one that was asked
-    /// for; sync: Nagios has read it; perfdata: it flows to Carbon.
-    #[arg(value_enum, default_value_t = CheckPart::All)]
-    pub part: CheckPart,
+pub struct SetupArgs {
+    /// Print what would be changed, and change nothing; exit 5 if there is
+    /// something to do.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Put back what setup has changed.
+    #[arg(long, conflicts_with = "local_graphite")]
+    pub undo: bool,
+    /// Write a Carbon and a Graphite that answer on this machine into our
+    /// configuration, without asking.
+    #[arg(long)]
+    pub local_graphite: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CheckPart {
-    All,
-    Hosts,
-    Sync,
-    Perfdata,
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// hosts: the set on disk is the one that was asked for; sync: Nagios has
+    /// read it; brake: no change is held; perfdata, carbon, graphite, archive:
+    /// measurements flow and can be read; store, clouds, directory: who used
+    /// what; nagios, clock, disk: what all of it stands on.
+    #[arg(value_parser = parts(), default_value = "all")]
+    pub part: String,
+    /// Warn when the part's first figure is outside of this range: 10, 10:,
+    /// ~:10, 10:20, or inside of it: @10:20.
+    #[arg(short, long, value_name = "RANGE", allow_hyphen_values = true)]
+    pub warning: Option<Range>,
+    /// The same for CRITICAL.
+    #[arg(short, long, value_name = "RANGE", allow_hyphen_values = true)]
+    pub critical: Option<Range>,
+    /// Seconds after which the answer is UNKNOWN.
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub timeout: u64,
+}
+
+fn parts() -> PossibleValuesParser {
+    PossibleValuesParser::new(std::iter::once("all").chain(Part::ALL.map(Part::name)))
 }

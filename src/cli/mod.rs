@@ -4,6 +4,7 @@ mod args;
 mod backup;
 mod bars;
 mod check;
+mod doctor;
 mod host_file;
 mod hosts;
 mod man;
@@ -11,6 +12,7 @@ mod metrics;
 mod output;
 mod plot;
 mod progress;
+mod setup;
 mod store;
 mod usage;
 mod when;
@@ -35,6 +37,8 @@ const DONE: u8 = 0;
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const HELD: u8 = 4;
+/// Of setup --dry-run.
+const SOMETHING_TO_DO: u8 = 5;
 /// EX_TEMPFAIL of sysexits.h.
 const UNREACHABLE: u8 = 75;
 /// EX_CONFIG of sysexits.h.
@@ -51,7 +55,8 @@ pub fn main() -> ExitCode {
         Err(fault) => return usage_fault(&typed, &fault),
     };
     if let Command::Check(args) = &cli.command {
-        return check::run(&cli, args);
+        let args = args.clone();
+        return check::run(cli, args);
     }
     if cli.output == Output::Csv && !matches!(cli.command, Command::Usage(_)) {
         let kind = clap::error::ErrorKind::ArgumentConflict;
@@ -59,7 +64,7 @@ pub fn main() -> ExitCode {
         return usage_fault(&typed, &fault);
     }
     match run(&cli) {
-        Ok(()) => ExitCode::from(DONE),
+        Ok(code) => ExitCode::from(code),
         Err(fault) => {
             eprintln!("weather-balloon: {fault:#}");
             ExitCode::from(exit_code(&fault))
@@ -67,13 +72,17 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> anyhow::Result<()> {
+fn run(cli: &Cli) -> anyhow::Result<u8> {
     match &cli.command {
+        Command::Doctor { host } => {
+            let sound = doctor::run(cli, host.as_deref())?;
+            return Ok(if sound { DONE } else { FAILED });
+        }
+        Command::Setup(args) => return setup::run(cli, args),
         Command::Serve => daemon::serve(&cli.config),
         Command::CheckConfig => {
             Config::read(&cli.config)?;
-            output::print(format_args!("{} is sound", cli.config.display()))?;
-            Ok(())
+            Ok(output::print(format_args!("{} is sound", cli.config.display()))?)
         }
         Command::Hosts(command) => hosts::run(command, cli),
         Command::Metrics(args) => metrics::run(args, cli),
@@ -84,7 +93,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Completions { shell } => written(|to| man::completions(*shell, to)),
         Command::Man { page } => written(|to| man::page(*page, to)),
         Command::Check(_) => unreachable!("check speaks for itself"),
-    }
+    }?;
+    Ok(DONE)
 }
 
 /// A reader that has seen enough is no fault.
@@ -158,7 +168,7 @@ fn connect(cli: &Cli) -> anyhow::Result<Client> {
 fn connect_within(cli: &Cli, connect: Duration, answer: Duration) -> anyhow::Result<Client> {
     let address = match &cli.address {
         Some(address) => address.clone(),
-        None => configured_address(&cli.config)?,
+        None => address_of(cli, &config_of(&cli.config)?)?,
     };
     Ok(Client::connect(&address, connect, answer)?)
 }
@@ -175,15 +185,18 @@ fn config_of(path: &Path) -> Result<Config, config::Error> {
     }
 }
 
-/// The first address of the configuration that needs no certificate.
-fn configured_address(path: &Path) -> anyhow::Result<String> {
-    let config = config_of(path)?;
+/// The one that was typed, or the first of the configuration that needs no
+/// certificate.
+fn address_of(cli: &Cli, config: &Config) -> anyhow::Result<String> {
+    if let Some(address) = &cli.address {
+        return Ok(address.clone());
+    }
     let plain = |text: &String| !matches!(Endpoint::parse(text), Ok(Endpoint::Tls(_)));
     let found = config.rpc.listen.iter().find(|text| plain(text));
     found.cloned().ok_or_else(|| {
         anyhow::anyhow!(
             "{} names no address that this command can use (it shows no certificate); add a unix socket to [rpc] listen",
-            path.display()
+            cli.config.display()
         )
     })
 }

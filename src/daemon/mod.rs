@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::group::Group;
 use crate::hosts::Hosts;
+use crate::inspect::{Inspector, Running, Subjects};
 use crate::metrics::Metrics;
 use crate::nagios::Nagios;
 use crate::shipping::Shipping;
@@ -84,11 +85,15 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         let watchdog = Watchdog::new(limit, state, door.pulse());
         group.add("watchdog", |stop| watchdog.run(stop));
     }
+    let running =
+        Running { hosts: hosts.clone(), shipping: shipping.clone(), metrics: metrics.clone() };
+    let inspector = Inspector::new(subjects(&config, Some(running))?);
     let services = rpc::Services {
         hosts: hosts.clone(),
         metrics: metrics.clone(),
         shipping: shipping.clone(),
         usage,
+        inspector: inspector.clone(),
     };
     group.add("thrift", |stop| door.serve(services, stop));
     let reloader = Reloader {
@@ -98,6 +103,7 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         hosts,
         metrics,
         shipping,
+        inspector,
         hangup,
     };
     group.add("reload", |stop| reloader.run(stop));
@@ -129,6 +135,19 @@ fn open_ledger(config: &store::Config, group: &mut Group, ready: &CancellationTo
     usage
 }
 
+/// What is looked at by this configuration; without handles, from outside.
+pub fn subjects(config: &Config, running: Option<Running>) -> anyhow::Result<Subjects> {
+    let state_directory = config.state.directory.clone();
+    Ok(Subjects {
+        nagios: Nagios::new(config.nagios.clone(), &state_directory.join("verify")),
+        perfdata: config.perfdata.clone(),
+        carbon: config.carbon.clone(),
+        graphite: graphite::Client::new(&config.graphite)?,
+        state_directory,
+        running,
+    })
+}
+
 fn scratch(state: &State) -> PathBuf {
     state.directory().join("verify")
 }
@@ -147,6 +166,7 @@ struct Reloader {
     hosts: Hosts,
     metrics: Metrics,
     shipping: Shipping,
+    inspector: Inspector,
     hangup: Signal,
 }
 
@@ -175,7 +195,12 @@ impl Reloader {
             tracing::warn!("{part} has changed; that takes a restart of weather-balloon");
         }
         self.shipping.reconfigure(client.clone());
-        self.metrics.reconfigure(client);
+        self.metrics.reconfigure(client.clone());
+        let nagios = Nagios::new(new.nagios.clone(), &self.scratch);
+        self.inspector.reconfigure(|subjects| {
+            subjects.nagios = nagios;
+            subjects.graphite = client;
+        });
         self.hosts
             .reconfigure(new.hosts.clone(), Nagios::new(new.nagios.clone(), &self.scratch))
             .await?;

@@ -7,10 +7,15 @@ mod command;
 mod config;
 mod error;
 mod hosts_file;
+mod looks;
 mod main_config;
+mod main_text;
 mod object_files;
 mod places;
+mod proof;
+mod seen;
 mod status;
+mod templates;
 mod text;
 mod verify;
 
@@ -22,9 +27,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::model::{Host, HostId};
 
 pub use config::Config;
-pub use error::{CommandError, Error, VerifyError};
+pub use error::{CommandError, EditError, Error, VerifyError};
 pub use hosts_file::{Digest, HostsFile, LiveFile};
+pub use looks::{OtherSetting, StatusFile};
+pub use main_text::MainText;
+pub use proof::{Changed, prove};
+pub use seen::{HostSeen, ServiceSeen};
 pub use status::{Fate, ProgramStatus};
+pub use templates::{object_files, perfdata_settings};
 
 use main_config::MainConfig;
 use places::Places;

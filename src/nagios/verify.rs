@@ -204,7 +204,7 @@ impl Identity {
 
 /// What matters of an output of any length.
 #[derive(Debug, Default)]
-struct Said {
+pub(super) struct Said {
     cause: Option<String>,
     warning: Option<String>,
     last: String,
@@ -213,8 +213,17 @@ struct Said {
 const MAX_LINE_BYTES: usize = 8 * 1024;
 
 impl Said {
+    /// The line that names the cause of a refusal, or the first warning.
+    pub(super) fn first(&self) -> Option<String> {
+        self.cause.clone().or_else(|| self.warning.clone())
+    }
+
+    pub(super) fn last(&self) -> String {
+        self.last.clone()
+    }
+
     /// Reads to the end; a line's tail past the limit is dropped.
-    async fn listen(&mut self, from: Option<impl AsyncRead + Unpin>) {
+    pub(super) async fn listen(&mut self, from: Option<impl AsyncRead + Unpin>) {
         let Some(mut from) = from else { return };
         let mut chunk = [0; 16 * 1024];
         let mut line = Vec::new();

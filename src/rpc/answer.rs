@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::hosts::{Generation, Hosts, ReplaceError, RollbackError};
+use crate::inspect::{Inspector, Part};
 use crate::metrics::{Metrics, Question};
 use crate::model::{HostFaults, HostId, HostSet, MetricKey, MetricNode, Source, Window};
 
@@ -22,6 +23,7 @@ pub struct Services {
     pub metrics: Metrics,
     pub shipping: Shipping,
     pub usage: Usage,
+    pub inspector: Inspector,
 }
 
 const DAY: i64 = 86_400;
@@ -64,6 +66,17 @@ pub(super) async fn answer(services: &Services, call: Call) -> Result<Reply, Fai
             usage_answer::stats(&services.usage, (start, end), Some(username)).await
         }
         Call::GetUsage(asked) => usage_answer::report(&services.usage, asked).await,
+        Call::Inspect(part) => {
+            let part = match part.as_str() {
+                "" => None,
+                name => Some(Part::named(name).ok_or_else(|| unknown_part(name))?),
+            };
+            Ok(Reply::Findings(services.inspector.inspect(part).await))
+        }
+        Call::TraceHost(name) => {
+            let host = HostId::parse(&name).map_err(|reason| bad_host(&name, reason))?;
+            Ok(Reply::Findings(services.inspector.trace(&host).await))
+        }
     }
 }
 
@@ -116,12 +129,20 @@ fn question(
     window: Option<Window>,
     max_points: Option<u32>,
 ) -> Result<Question, Failure> {
-    let id = HostId::parse(host_name).map_err(|reason| {
-        let shown = &host_name[..host_name.floor_char_boundary(HostId::MAX_BYTES)];
-        Failure::BadQuestion(format!("the host name {shown:?} {reason}"))
-    })?;
+    let id = HostId::parse(host_name).map_err(|reason| bad_host(host_name, reason))?;
     let key = MetricKey::parse(key).map_err(|fault| Failure::BadQuestion(sentence(&fault)))?;
     Ok(Question { node: MetricNode::of(&id), key, window, max_points })
+}
+
+fn bad_host(name: &str, reason: impl std::fmt::Display) -> Failure {
+    let shown = &name[..name.floor_char_boundary(HostId::MAX_BYTES)];
+    Failure::BadQuestion(format!("the host name {shown:?} {reason}"))
+}
+
+fn unknown_part(name: &str) -> Failure {
+    let shown = &name[..name.floor_char_boundary(40)];
+    let known: Vec<_> = Part::ALL.iter().map(|part| part.name()).collect();
+    Failure::BadQuestion(format!("there is no part {shown:?}; the parts are {}", known.join(", ")))
 }
 
 fn windowed(asked: MetricsQuestion, now: SystemTime) -> Result<Question, Failure> {

@@ -3,6 +3,7 @@
 use thrift::ApplicationErrorKind;
 
 use crate::hosts;
+use crate::inspect::Finding;
 use crate::model::{HostFaults, HostSet, Series};
 use crate::shipping;
 use crate::usage;
@@ -21,12 +22,14 @@ pub(super) enum Method {
     GetHistory,
     Rollback,
     QueryMetrics,
+    Inspect,
+    TraceHost,
     GetLeaderboard,
     GetUserStats,
     GetUsage,
 }
 
-const HOSTS: [Method; 10] = [
+const HOSTS: [Method; 12] = [
     Method::SetHosts,
     Method::GetMetrics,
     Method::ReplaceHosts,
@@ -37,6 +40,8 @@ const HOSTS: [Method; 10] = [
     Method::GetHistory,
     Method::Rollback,
     Method::QueryMetrics,
+    Method::Inspect,
+    Method::TraceHost,
 ];
 const CLOUD: [Method; 3] = [Method::GetLeaderboard, Method::GetUserStats, Method::GetUsage];
 
@@ -65,6 +70,8 @@ impl Method {
             Method::GetHistory => "get_history",
             Method::Rollback => "rollback",
             Method::QueryMetrics => "query_metrics",
+            Method::Inspect => "inspect",
+            Method::TraceHost => "trace_host",
             Method::GetLeaderboard => "get_leaderboard",
             Method::GetUserStats => "get_user_stats",
             Method::GetUsage => "get_usage",
@@ -97,6 +104,8 @@ pub(super) enum Call {
     GetLeaderboard { start: i32, end: i32 },
     GetUserStats { start: i32, end: i32, username: String },
     GetUsage(wire::cloud::UsageQuestion),
+    Inspect(String),
+    TraceHost(String),
 }
 
 #[derive(Debug)]
@@ -111,6 +120,7 @@ pub(super) enum Reply {
     History(Vec<hosts::Generation>),
     UserStats(Vec<usage::Group>),
     Usage(usage::Report),
+    Findings(Vec<Finding>),
 }
 
 /// Every failure but the first goes out as the exception of its name where the

@@ -13,8 +13,10 @@ use thrift::protocol::{
 };
 use thrift::transport::{TBufferedReadTransport, TBufferedWriteTransport};
 
+use crate::inspect::Finding;
 use crate::model::{Datapoint, GivenHost, Series};
 
+use super::convert::finding_of;
 use super::decode::text;
 use super::fields::{each_element, each_field};
 use super::wire::cloud;
@@ -139,6 +141,17 @@ impl Client {
 
     pub fn get_perfdata_status(&mut self) -> Result<PerfdataStatus, Error> {
         Ok(self.calls.get_perfdata_status()?)
+    }
+
+    /// About one part, or all where it is empty.
+    pub fn inspect(&mut self, part: &str) -> Result<Vec<Finding>, Error> {
+        let found = self.calls.inspect(part.to_owned())?;
+        Ok(found.into_iter().map(finding_of).collect())
+    }
+
+    pub fn trace_host(&mut self, host: &str) -> Result<Vec<Finding>, Error> {
+        let found = self.calls.trace_host(host.to_owned())?;
+        Ok(found.into_iter().map(finding_of).collect())
     }
 
     /// Newest first; `limit` 0 means all that are kept.

@@ -77,6 +77,8 @@ fn read(method: Method, from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
             Ok(Call::GetUserStats { start, end, username })
         }
         Method::GetUsage => get_usage(from),
+        Method::Inspect => Ok(Call::Inspect(one_text("part", from)?)),
+        Method::TraceHost => Ok(Call::TraceHost(one_text("host_name", from)?)),
     }
 }
 
@@ -195,6 +197,19 @@ fn query_metrics(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
         })
     })?;
     Ok(Call::QueryMetrics(asked))
+}
+
+/// The one argument; absent, it is empty.
+fn one_text(what: &str, from: &mut dyn TInputProtocol) -> thrift::Result<String> {
+    let mut text = String::new();
+    each_field(from, &mut |id, kind, from| {
+        match id {
+            1 => text = string(what, kind, from)?,
+            _ => from.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    Ok(text)
 }
 
 /// A window with an end left out is none: 0 would be taken for 1970.

@@ -137,6 +137,8 @@ fn replay(
             Method::GetUsage => {
                 TCloudProcessFunctions::process_get_usage(&known, sequence, from, out)
             }
+            Method::Inspect => Process::process_inspect(&known, sequence, from, out),
+            Method::TraceHost => Process::process_trace_host(&known, sequence, from, out),
             Method::GetMetrics | Method::GetLeaderboard | Method::GetUserStats => {
                 Err("no such reply".into())
             }
@@ -152,12 +154,14 @@ fn silent_arguments(method: Method) -> &'static [u8] {
     const I32: &[u8] = &[8, 0, 1, 0, 0, 0, 0, 0];
     const I64_AND_BOOL: &[u8] = &[10, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 2, 0, 0];
     const STRUCT: &[u8] = &[12, 0, 1, 0, 0];
+    const STRING: &[u8] = &[11, 0, 1, 0, 0, 0, 0, 0];
     match method {
         Method::SetHosts | Method::DiffHosts => LIST,
         Method::ReplaceHosts => LIST_AND_BOOL,
         Method::GetHistory => I32,
         Method::Rollback => I64_AND_BOOL,
         Method::QueryMetrics | Method::GetUsage => STRUCT,
+        Method::Inspect | Method::TraceHost => STRING,
         _ => &[0],
     }
 }
@@ -230,6 +234,13 @@ impl Replay {
             Some(Err(failure)) => Err(declare(failure)),
             None => Err("no reply".into()),
         }
+    }
+
+    fn findings(&self) -> thrift::Result<Vec<wire::Finding>> {
+        self.hand_out(|reply| match reply {
+            Reply::Findings(found) => Some(found.iter().map(convert::finding).collect()),
+            _ => None,
+        })
     }
 
     fn generation(&self) -> thrift::Result<wire::Generation> {
@@ -309,6 +320,14 @@ impl wire::HostsSyncHandler for Replay {
 
     fn handle_rollback(&self, _: i64, _: bool) -> thrift::Result<wire::Generation> {
         self.generation()
+    }
+
+    fn handle_inspect(&self, _: String) -> thrift::Result<Vec<wire::Finding>> {
+        self.findings()
+    }
+
+    fn handle_trace_host(&self, _: String) -> thrift::Result<Vec<wire::Finding>> {
+        self.findings()
     }
 
     /// Called for a failure only: series are written by hand.

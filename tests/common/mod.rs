@@ -10,6 +10,7 @@ pub mod graphite;
 pub mod histories;
 pub mod http;
 pub mod keeper;
+pub mod layout;
 pub mod ledger;
 pub mod moto;
 pub mod nagios;

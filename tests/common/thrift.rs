@@ -13,6 +13,7 @@ use thrift::protocol::{
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use weather_balloon::hosts::Hosts;
+use weather_balloon::inspect::Inspector;
 use weather_balloon::metrics::Metrics;
 use weather_balloon::model::{Datapoint, Series};
 use weather_balloon::rpc::wire::hosts::{Host, HostsSyncClient, THostsSyncClient};
@@ -88,6 +89,7 @@ impl OpenDoor {
             metrics: Metrics::in_memory(series),
             shipping: Shipping::off(),
             usage,
+            inspector: Inspector::default(),
         };
         let (done, served) = std::sync::mpsc::channel();
         let serving = door.serve(services, stop.clone());

@@ -85,6 +85,60 @@ impl From<&GenerationState> for i32 {
   }
 }
 
+#[derive(Copy, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Verdict(pub i32);
+
+impl Verdict {
+  pub const OK: Verdict = Verdict(0);
+  pub const WARN: Verdict = Verdict(1);
+  pub const FAIL: Verdict = Verdict(2);
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::OK,
+    Self::WARN,
+    Self::FAIL,
+  ];
+}
+
+impl TSerializable for Verdict {
+  #[allow(clippy::trivially_copy_pass_by_ref)]
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    o_prot.write_i32(self.0)
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Verdict> {
+    let enum_value = i_prot.read_i32()?;
+    Ok(Verdict::from(enum_value))
+  }
+}
+
+impl From<i32> for Verdict {
+  fn from(i: i32) -> Self {
+    match i {
+      0 => Verdict::OK,
+      1 => Verdict::WARN,
+      2 => Verdict::FAIL,
+      _ => Verdict(i)
+    }
+  }
+}
+
+impl From<&i32> for Verdict {
+  fn from(i: &i32) -> Self {
+    Verdict::from(*i)
+  }
+}
+
+impl From<Verdict> for i32 {
+  fn from(e: Verdict) -> i32 {
+    e.0
+  }
+}
+
+impl From<&Verdict> for i32 {
+  fn from(e: &Verdict) -> i32 {
+    e.0
+  }
+}
+
 pub type Metrics = BTreeMap<String, Vec<Datapoint>>;
 
 //
@@ -1500,6 +1554,280 @@ impl Default for PerfdataStatus {
 }
 
 //
+// Figure
+//
+
+/// A figure with its thresholds, as in the perfdata of a Nagios plugin.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Figure {
+  pub label: Option<String>,
+  pub value: Option<OrderedFloat<f64>>,
+  /// "", "s", "B", "%", or "c" for a counter.
+  pub unit: Option<String>,
+  /// Ranges of the Monitoring Plugins; absent: no threshold.
+  pub warn: Option<String>,
+  pub fail: Option<String>,
+}
+
+impl Figure {
+  pub fn new<F1, F2, F3, F4, F5>(label: F1, value: F2, unit: F3, warn: F4, fail: F5) -> Figure where F1: Into<Option<String>>, F2: Into<Option<OrderedFloat<f64>>>, F3: Into<Option<String>>, F4: Into<Option<String>>, F5: Into<Option<String>> {
+    Figure {
+      label: label.into(),
+      value: value.into(),
+      unit: unit.into(),
+      warn: warn.into(),
+      fail: fail.into(),
+    }
+  }
+}
+
+impl TSerializable for Figure {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Figure> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<OrderedFloat<f64>> = None;
+    let mut f_3: Option<String> = None;
+    let mut f_4: Option<String> = None;
+    let mut f_5: Option<String> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = OrderedFloat::from(i_prot.read_double()?);
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = i_prot.read_string()?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let val = i_prot.read_string()?;
+          f_4 = Some(val);
+        },
+        5 => {
+          let val = i_prot.read_string()?;
+          f_5 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = Figure {
+      label: f_1,
+      value: f_2,
+      unit: f_3,
+      warn: f_4,
+      fail: f_5,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("Figure");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.label {
+      o_prot.write_field_begin(&TFieldIdentifier::new("label", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.value {
+      o_prot.write_field_begin(&TFieldIdentifier::new("value", TType::Double, 2))?;
+      o_prot.write_double(fld_var.into())?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.unit {
+      o_prot.write_field_begin(&TFieldIdentifier::new("unit", TType::String, 3))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.warn {
+      o_prot.write_field_begin(&TFieldIdentifier::new("warn", TType::String, 4))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.fail {
+      o_prot.write_field_begin(&TFieldIdentifier::new("fail", TType::String, 5))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for Figure {
+  fn default() -> Self {
+    Figure{
+      label: Some("".to_owned()),
+      value: Some(OrderedFloat::from(0.0)),
+      unit: Some("".to_owned()),
+      warn: Some("".to_owned()),
+      fail: Some("".to_owned()),
+    }
+  }
+}
+
+//
+// Finding
+//
+
+/// What was found at one hop of one part of the appliance.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Finding {
+  /// Such as "nagios", "carbon" or "disk"; "host" where one is followed.
+  pub part: Option<String>,
+  pub hop: Option<String>,
+  /// Apart from what the figures say by their thresholds.
+  pub verdict: Option<Verdict>,
+  /// In the operator's words.
+  pub what: Option<String>,
+  /// What to do; absent where nothing is wrong.
+  pub fix: Option<String>,
+  pub figures: Option<Vec<Figure>>,
+}
+
+impl Finding {
+  pub fn new<F1, F2, F3, F4, F5, F6>(part: F1, hop: F2, verdict: F3, what: F4, fix: F5, figures: F6) -> Finding where F1: Into<Option<String>>, F2: Into<Option<String>>, F3: Into<Option<Verdict>>, F4: Into<Option<String>>, F5: Into<Option<String>>, F6: Into<Option<Vec<Figure>>> {
+    Finding {
+      part: part.into(),
+      hop: hop.into(),
+      verdict: verdict.into(),
+      what: what.into(),
+      fix: fix.into(),
+      figures: figures.into(),
+    }
+  }
+}
+
+impl TSerializable for Finding {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Finding> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<Verdict> = None;
+    let mut f_4: Option<String> = None;
+    let mut f_5: Option<String> = None;
+    let mut f_6: Option<Vec<Figure>> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_string()?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = Verdict::read_from_in_protocol(i_prot)?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let val = i_prot.read_string()?;
+          f_4 = Some(val);
+        },
+        5 => {
+          let val = i_prot.read_string()?;
+          f_5 = Some(val);
+        },
+        6 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<Figure> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_5 = Figure::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_5);
+          }
+          i_prot.read_list_end()?;
+          f_6 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = Finding {
+      part: f_1,
+      hop: f_2,
+      verdict: f_3,
+      what: f_4,
+      fix: f_5,
+      figures: f_6,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("Finding");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.part {
+      o_prot.write_field_begin(&TFieldIdentifier::new("part", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.hop {
+      o_prot.write_field_begin(&TFieldIdentifier::new("hop", TType::String, 2))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.verdict {
+      o_prot.write_field_begin(&TFieldIdentifier::new("verdict", TType::I32, 3))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.what {
+      o_prot.write_field_begin(&TFieldIdentifier::new("what", TType::String, 4))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.fix {
+      o_prot.write_field_begin(&TFieldIdentifier::new("fix", TType::String, 5))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.figures {
+      o_prot.write_field_begin(&TFieldIdentifier::new("figures", TType::List, 6))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, fld_var.len() as i32))?;
+      for e in fld_var {
+        e.write_to_out_protocol(o_prot)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for Finding {
+  fn default() -> Self {
+    Finding{
+      part: Some("".to_owned()),
+      hop: Some("".to_owned()),
+      verdict: None,
+      what: Some("".to_owned()),
+      fix: Some("".to_owned()),
+      figures: Some(Vec::new()),
+    }
+  }
+}
+
+//
 // InvalidHosts
 //
 
@@ -1540,8 +1868,8 @@ impl TSerializable for InvalidHosts {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_5 = i_prot.read_string()?;
-            val.push(list_elem_5);
+            let list_elem_6 = i_prot.read_string()?;
+            val.push(list_elem_6);
           }
           i_prot.read_list_end()?;
           f_2 = Some(val);
@@ -1972,6 +2300,11 @@ pub trait THostsSyncClient {
   /// Replaces the RPC's set by that of an earlier generation of the RPC.
   fn rollback(&mut self, generation: i64, force: bool) -> thrift::Result<Generation>;
   fn query_metrics(&mut self, question: MetricsQuestion) -> thrift::Result<Metrics>;
+  /// How the appliance is; an empty part means all of it.
+  fn inspect(&mut self, part: String) -> thrift::Result<Vec<Finding>>;
+  /// Follows one host from its source to its newest measurement, up to the
+  /// first hop that is broken.
+  fn trace_host(&mut self, host_name: String) -> thrift::Result<Vec<Finding>>;
 }
 
 pub trait THostsSyncClientMarker {}
@@ -2268,6 +2601,60 @@ impl <C: TThriftClient + THostsSyncClientMarker> THostsSyncClient for C {
       result.ok_or()
     }
   }
+  fn inspect(&mut self, part: String) -> thrift::Result<Vec<Finding>> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("inspect", TMessageType::Call, self.sequence_number());
+        let call_args = HostsInspectArgs { part };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("inspect", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = HostsInspectResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
+  fn trace_host(&mut self, host_name: String) -> thrift::Result<Vec<Finding>> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("trace_host", TMessageType::Call, self.sequence_number());
+        let call_args = HostsTraceHostArgs { host_name };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("trace_host", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = HostsTraceHostResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
 }
 
 //
@@ -2290,6 +2677,11 @@ pub trait HostsSyncHandler {
   /// Replaces the RPC's set by that of an earlier generation of the RPC.
   fn handle_rollback(&self, generation: i64, force: bool) -> thrift::Result<Generation>;
   fn handle_query_metrics(&self, question: MetricsQuestion) -> thrift::Result<Metrics>;
+  /// How the appliance is; an empty part means all of it.
+  fn handle_inspect(&self, part: String) -> thrift::Result<Vec<Finding>>;
+  /// Follows one host from its source to its newest measurement, up to the
+  /// first hop that is broken.
+  fn handle_trace_host(&self, host_name: String) -> thrift::Result<Vec<Finding>>;
 }
 
 pub struct HostsSyncProcessor<H: HostsSyncHandler> {
@@ -2331,6 +2723,12 @@ impl <H: HostsSyncHandler> HostsSyncProcessor<H> {
   }
   fn process_query_metrics(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     THostsProcessFunctions::process_query_metrics(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
+  fn process_inspect(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    THostsProcessFunctions::process_inspect(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
+  fn process_trace_host(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    THostsProcessFunctions::process_trace_host(&self.handler, incoming_sequence_number, i_prot, o_prot)
   }
 }
 
@@ -2963,6 +3361,142 @@ impl THostsProcessFunctions {
       },
     }
   }
+  pub fn process_inspect<H: HostsSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let args = HostsInspectArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_inspect(args.part) {
+      Ok(handler_return) => {
+        let message_ident = TMessageIdentifier::new("inspect", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = HostsInspectResult { result_value: Some(handler_return), question: None, unavailable: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<BadQuestion>().is_some() {
+              let err = usr_err.downcast::<BadQuestion>().expect("downcast already checked");
+              let ret_err = HostsInspectResult{ result_value: None, question: Some(*err), unavailable: None };
+              let message_ident = TMessageIdentifier::new("inspect", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<Unavailable>().is_some() {
+              let err = usr_err.downcast::<Unavailable>().expect("downcast already checked");
+              let ret_err = HostsInspectResult{ result_value: None, question: None, unavailable: Some(*err) };
+              let message_ident = TMessageIdentifier::new("inspect", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("inspect", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("inspect", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("inspect", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
+  pub fn process_trace_host<H: HostsSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let args = HostsTraceHostArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_trace_host(args.host_name) {
+      Ok(handler_return) => {
+        let message_ident = TMessageIdentifier::new("trace_host", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = HostsTraceHostResult { result_value: Some(handler_return), question: None, unavailable: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<BadQuestion>().is_some() {
+              let err = usr_err.downcast::<BadQuestion>().expect("downcast already checked");
+              let ret_err = HostsTraceHostResult{ result_value: None, question: Some(*err), unavailable: None };
+              let message_ident = TMessageIdentifier::new("trace_host", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<Unavailable>().is_some() {
+              let err = usr_err.downcast::<Unavailable>().expect("downcast already checked");
+              let ret_err = HostsTraceHostResult{ result_value: None, question: None, unavailable: Some(*err) };
+              let message_ident = TMessageIdentifier::new("trace_host", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("trace_host", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("trace_host", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("trace_host", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
 }
 
 impl <H: HostsSyncHandler> TProcessor for HostsSyncProcessor<H> {
@@ -2998,6 +3532,12 @@ impl <H: HostsSyncHandler> TProcessor for HostsSyncProcessor<H> {
       },
       "query_metrics" => {
         self.process_query_metrics(message_ident.sequence_number, i_prot, o_prot)
+      },
+      "inspect" => {
+        self.process_inspect(message_ident.sequence_number, i_prot, o_prot)
+      },
+      "trace_host" => {
+        self.process_trace_host(message_ident.sequence_number, i_prot, o_prot)
       },
       method => {
         Err(
@@ -3038,8 +3578,8 @@ impl HostsSetHostsArgs {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Host> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_6 = Host::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_6);
+            let list_elem_7 = Host::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_7);
           }
           i_prot.read_list_end()?;
           f_1 = Some(val);
@@ -3208,15 +3748,15 @@ impl HostsGetMetricsResult {
           let map_ident = i_prot.read_map_begin()?;
           let mut val: BTreeMap<String, Vec<Datapoint>> = BTreeMap::new();
           for _ in 0..map_ident.size {
-            let map_key_7 = i_prot.read_string()?;
+            let map_key_8 = i_prot.read_string()?;
             let list_ident = i_prot.read_list_begin()?;
-            let mut map_val_8: Vec<Datapoint> = Vec::with_capacity(list_ident.size as usize);
+            let mut map_val_9: Vec<Datapoint> = Vec::with_capacity(list_ident.size as usize);
             for _ in 0..list_ident.size {
-              let list_elem_9 = Datapoint::read_from_in_protocol(i_prot)?;
-              map_val_8.push(list_elem_9);
+              let list_elem_10 = Datapoint::read_from_in_protocol(i_prot)?;
+              map_val_9.push(list_elem_10);
             }
             i_prot.read_list_end()?;
-            val.insert(map_key_7, map_val_8);
+            val.insert(map_key_8, map_val_9);
           }
           i_prot.read_map_end()?;
           f_0 = Some(val);
@@ -3281,8 +3821,8 @@ impl HostsReplaceHostsArgs {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Host> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_10 = Host::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_10);
+            let list_elem_11 = Host::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_11);
           }
           i_prot.read_list_end()?;
           f_1 = Some(val);
@@ -3467,8 +4007,8 @@ impl HostsDiffHostsArgs {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Host> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_11 = Host::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_11);
+            let list_elem_12 = Host::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_12);
           }
           i_prot.read_list_end()?;
           f_1 = Some(val);
@@ -4021,8 +4561,8 @@ impl HostsGetHistoryResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Generation> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_12 = Generation::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_12);
+            let list_elem_13 = Generation::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_13);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -4352,15 +4892,15 @@ impl HostsQueryMetricsResult {
           let map_ident = i_prot.read_map_begin()?;
           let mut val: BTreeMap<String, Vec<Datapoint>> = BTreeMap::new();
           for _ in 0..map_ident.size {
-            let map_key_13 = i_prot.read_string()?;
+            let map_key_14 = i_prot.read_string()?;
             let list_ident = i_prot.read_list_begin()?;
-            let mut map_val_14: Vec<Datapoint> = Vec::with_capacity(list_ident.size as usize);
+            let mut map_val_15: Vec<Datapoint> = Vec::with_capacity(list_ident.size as usize);
             for _ in 0..list_ident.size {
-              let list_elem_15 = Datapoint::read_from_in_protocol(i_prot)?;
-              map_val_14.push(list_elem_15);
+              let list_elem_16 = Datapoint::read_from_in_protocol(i_prot)?;
+              map_val_15.push(list_elem_16);
             }
             i_prot.read_list_end()?;
-            val.insert(map_key_13, map_val_14);
+            val.insert(map_key_14, map_val_15);
           }
           i_prot.read_map_end()?;
           f_0 = Some(val);
@@ -4406,6 +4946,304 @@ impl HostsQueryMetricsResult {
     }
     if let Some(ref fld_var) = self.question_fault {
       o_prot.write_field_begin(&TFieldIdentifier::new("question_fault", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.unavailable {
+      o_prot.write_field_begin(&TFieldIdentifier::new("unavailable", TType::Struct, 2))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// HostsInspectArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct HostsInspectArgs {
+  part: String,
+}
+
+impl HostsInspectArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<HostsInspectArgs> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    verify_required_field_exists("HostsInspectArgs.part", &f_1)?;
+    let ret = HostsInspectArgs {
+      part: f_1.expect("auto-generated code should have checked for presence of required fields"),
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("inspect_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("part", TType::String, 1))?;
+    o_prot.write_string(&self.part)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// HostsInspectResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct HostsInspectResult {
+  result_value: Option<Vec<Finding>>,
+  question: Option<BadQuestion>,
+  unavailable: Option<Unavailable>,
+}
+
+impl HostsInspectResult {
+  fn ok_or(self) -> thrift::Result<Vec<Finding>> {
+    if self.question.is_some() {
+      Err(thrift::Error::User(Box::new(self.question.unwrap())))
+    } else if self.unavailable.is_some() {
+      Err(thrift::Error::User(Box::new(self.unavailable.unwrap())))
+    } else if self.result_value.is_some() {
+      Ok(self.result_value.unwrap())
+    } else {
+      Err(
+        thrift::Error::Application(
+          ApplicationError::new(
+            ApplicationErrorKind::MissingResult,
+            "no result received for HostsInspect"
+          )
+        )
+      )
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<HostsInspectResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_0: Option<Vec<Finding>> = None;
+    let mut f_1: Option<BadQuestion> = None;
+    let mut f_2: Option<Unavailable> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        0 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<Finding> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_17 = Finding::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_17);
+          }
+          i_prot.read_list_end()?;
+          f_0 = Some(val);
+        },
+        1 => {
+          let val = BadQuestion::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = Unavailable::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = HostsInspectResult {
+      result_value: f_0,
+      question: f_1,
+      unavailable: f_2,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("HostsInspectResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.result_value {
+      o_prot.write_field_begin(&TFieldIdentifier::new("result_value", TType::List, 0))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, fld_var.len() as i32))?;
+      for e in fld_var {
+        e.write_to_out_protocol(o_prot)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.question {
+      o_prot.write_field_begin(&TFieldIdentifier::new("question", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.unavailable {
+      o_prot.write_field_begin(&TFieldIdentifier::new("unavailable", TType::Struct, 2))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// HostsTraceHostArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct HostsTraceHostArgs {
+  host_name: String,
+}
+
+impl HostsTraceHostArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<HostsTraceHostArgs> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    verify_required_field_exists("HostsTraceHostArgs.host_name", &f_1)?;
+    let ret = HostsTraceHostArgs {
+      host_name: f_1.expect("auto-generated code should have checked for presence of required fields"),
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("trace_host_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("host_name", TType::String, 1))?;
+    o_prot.write_string(&self.host_name)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// HostsTraceHostResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct HostsTraceHostResult {
+  result_value: Option<Vec<Finding>>,
+  question: Option<BadQuestion>,
+  unavailable: Option<Unavailable>,
+}
+
+impl HostsTraceHostResult {
+  fn ok_or(self) -> thrift::Result<Vec<Finding>> {
+    if self.question.is_some() {
+      Err(thrift::Error::User(Box::new(self.question.unwrap())))
+    } else if self.unavailable.is_some() {
+      Err(thrift::Error::User(Box::new(self.unavailable.unwrap())))
+    } else if self.result_value.is_some() {
+      Ok(self.result_value.unwrap())
+    } else {
+      Err(
+        thrift::Error::Application(
+          ApplicationError::new(
+            ApplicationErrorKind::MissingResult,
+            "no result received for HostsTraceHost"
+          )
+        )
+      )
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<HostsTraceHostResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_0: Option<Vec<Finding>> = None;
+    let mut f_1: Option<BadQuestion> = None;
+    let mut f_2: Option<Unavailable> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        0 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<Finding> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_18 = Finding::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_18);
+          }
+          i_prot.read_list_end()?;
+          f_0 = Some(val);
+        },
+        1 => {
+          let val = BadQuestion::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = Unavailable::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = HostsTraceHostResult {
+      result_value: f_0,
+      question: f_1,
+      unavailable: f_2,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("HostsTraceHostResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.result_value {
+      o_prot.write_field_begin(&TFieldIdentifier::new("result_value", TType::List, 0))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, fld_var.len() as i32))?;
+      for e in fld_var {
+        e.write_to_out_protocol(o_prot)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.question {
+      o_prot.write_field_begin(&TFieldIdentifier::new("question", TType::Struct, 1))?;
       fld_var.write_to_out_protocol(o_prot)?;
       o_prot.write_field_end()?
     }
