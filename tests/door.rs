@@ -186,7 +186,9 @@ fn both_services_answer_plain_and_multiplexed() {
         thrift::protocol::TBinaryOutputProtocol::new(stream, true),
     );
     match cloud.get_leaderboard(0, 1) {
-        Err(thrift::Error::Application(fault)) => assert!(fault.message.contains("set [store] url"), "{fault:?}"),
+        Err(thrift::Error::Application(fault)) => {
+            assert!(fault.message.contains("set [store] url"), "{fault:?}")
+        }
         other => panic!("{other:?}"),
     }
 

@@ -13,8 +13,8 @@ use crate::telemetry::sentence;
 use crate::usage::Usage;
 
 use super::call::{Call, Failure, Reply};
-use super::usage_answer;
 use super::wire::hosts::MetricsQuestion;
+use super::{cloud_answer, usage_answer};
 
 /// What the door's methods are answered from.
 #[derive(Clone, Debug)]
@@ -65,6 +65,9 @@ pub(super) async fn answer(services: &Services, call: Call) -> Result<Reply, Fai
         Call::GetUserStats { start, end, username } => {
             usage_answer::stats(&services.usage, (start, end), Some(username)).await
         }
+        Call::GetClouds => Ok(Reply::Clouds(services.clouds.view())),
+        Call::SyncCloud(order) => cloud_answer::sync(&services.clouds, order).await,
+        Call::ReleaseCloud(order) => cloud_answer::release(&services.clouds, order).await,
         Call::GetUsage(asked) => usage_answer::report(&services.usage, asked).await,
     }
 }

@@ -2,6 +2,7 @@
 
 use thrift::ApplicationErrorKind;
 
+use crate::cloud;
 use crate::hosts;
 use crate::model::{HostFaults, HostSet, Series};
 use crate::shipping;
@@ -24,6 +25,9 @@ pub(super) enum Method {
     GetLeaderboard,
     GetUserStats,
     GetUsage,
+    GetClouds,
+    SyncCloud,
+    ReleaseCloud,
 }
 
 const HOSTS: [Method; 10] = [
@@ -38,7 +42,14 @@ const HOSTS: [Method; 10] = [
     Method::Rollback,
     Method::QueryMetrics,
 ];
-const CLOUD: [Method; 3] = [Method::GetLeaderboard, Method::GetUserStats, Method::GetUsage];
+const CLOUD: [Method; 6] = [
+    Method::GetLeaderboard,
+    Method::GetUserStats,
+    Method::GetUsage,
+    Method::GetClouds,
+    Method::SyncCloud,
+    Method::ReleaseCloud,
+];
 
 impl Method {
     /// Finds a method by its name, which a multiplexing client puts behind its
@@ -68,6 +79,9 @@ impl Method {
             Method::GetLeaderboard => "get_leaderboard",
             Method::GetUserStats => "get_user_stats",
             Method::GetUsage => "get_usage",
+            Method::GetClouds => "get_clouds",
+            Method::SyncCloud => "sync_cloud",
+            Method::ReleaseCloud => "release_cloud",
         }
     }
 
@@ -97,6 +111,9 @@ pub(super) enum Call {
     GetLeaderboard { start: i32, end: i32 },
     GetUserStats { start: i32, end: i32, username: String },
     GetUsage(wire::cloud::UsageQuestion),
+    GetClouds,
+    SyncCloud(wire::cloud::CloudOrder),
+    ReleaseCloud(wire::cloud::CloudOrder),
 }
 
 #[derive(Debug)]
@@ -111,6 +128,7 @@ pub(super) enum Reply {
     History(Vec<hosts::Generation>),
     UserStats(Vec<usage::Group>),
     Usage(usage::Report),
+    Clouds(Vec<cloud::CloudView>),
 }
 
 /// Every failure but the first goes out as the exception of its name where the

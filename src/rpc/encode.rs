@@ -137,6 +137,15 @@ fn replay(
             Method::GetUsage => {
                 TCloudProcessFunctions::process_get_usage(&known, sequence, from, out)
             }
+            Method::GetClouds => {
+                TCloudProcessFunctions::process_get_clouds(&known, sequence, from, out)
+            }
+            Method::SyncCloud => {
+                TCloudProcessFunctions::process_sync_cloud(&known, sequence, from, out)
+            }
+            Method::ReleaseCloud => {
+                TCloudProcessFunctions::process_release_cloud(&known, sequence, from, out)
+            }
             Method::GetMetrics | Method::GetLeaderboard | Method::GetUserStats => {
                 Err("no such reply".into())
             }
@@ -157,7 +166,9 @@ fn silent_arguments(method: Method) -> &'static [u8] {
         Method::ReplaceHosts => LIST_AND_BOOL,
         Method::GetHistory => I32,
         Method::Rollback => I64_AND_BOOL,
-        Method::QueryMetrics | Method::GetUsage => STRUCT,
+        Method::QueryMetrics | Method::GetUsage | Method::SyncCloud | Method::ReleaseCloud => {
+            STRUCT
+        }
         _ => &[0],
     }
 }
