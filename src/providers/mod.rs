@@ -3,6 +3,7 @@
 //! is no such thing as a part of one.
 
 pub mod http;
+pub mod openstack;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

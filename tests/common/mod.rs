@@ -10,6 +10,7 @@ pub mod keeper;
 pub mod ledger;
 pub mod nagios;
 pub mod nrpe;
+pub mod openstack;
 pub mod perfdata;
 pub mod postgres;
 pub mod receiver;
