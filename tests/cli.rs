@@ -156,6 +156,11 @@ fn what_is_wrong_is_said_and_told_by_the_exit_code() {
         (&["hosts", "rollback", "one"], "", 2, &["invalid value 'one'"]),
         (&["hosts", "set", "check", "--bogus"], "", 2, &["--bogus"]),
         (&["hosts", "set", "-", "--timeout", "5s"], "", 2, &["--wait"]),
+        (&["usage", "top", "--from", "yesterday"], "", 1, &["\"yesterday\" is no time"]),
+        (&["usage", "top", "--from", "now"], "", 1, &["it must begin before it ends"]),
+        (&["usage", "top", "--staff", "--no-staff"], "", 2, &["--no-staff"]),
+        (&["usage", "top", "--limit", "-1"], "", 2, &["--limit"]),
+        (&["hosts", "list", "--output", "csv"], "", 2, &["csv goes with `usage` only"]),
         (&["launch"], "", 2, &["unrecognized subcommand 'launch'"]),
         (&[], "", 2, &["Usage: weather-balloon"]),
     ] {
@@ -396,6 +401,9 @@ fn every_command_explains_itself() {
         &["hosts", "history"],
         &["hosts", "rollback"],
         &["metrics"],
+        &["usage"],
+        &["usage", "top"],
+        &["usage", "user"],
         &["check"],
     ] {
         let output = std::process::Command::new(BINARY).args(words).arg("--help").output().unwrap();

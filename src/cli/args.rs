@@ -48,6 +48,8 @@ const EXIT_CODES: &str = "Exit codes:
 pub enum Output {
     Table,
     Json,
+    /// Of `usage` only.
+    Csv,
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,6 +63,9 @@ pub enum Command {
     Hosts(HostsCommand),
     /// What was measured on a machine.
     Metrics(MetricsArgs),
+    /// Who used how much.
+    #[command(subcommand)]
+    Usage(UsageCommand),
     /// Check the appliance, as a Nagios plugin.
     Check(CheckArgs),
 }
@@ -136,6 +141,56 @@ pub struct MetricsArgs {
     /// Draw the series instead of listing their points.
     #[arg(long)]
     pub plot: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum UsageCommand {
+    /// The heaviest users first, or clouds, flavors or days.
+    Top(UsageArgs),
+    /// What one user used.
+    User {
+        /// As the leaderboard names it.
+        name: String,
+        #[command(flatten)]
+        args: UsageArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct UsageArgs {
+    /// From when on: 30d, 2026-01-31, "2026-01-31 12:00:00" (UTC), or seconds
+    /// since 1970.
+    #[arg(long, value_name = "TIME", default_value = "30d")]
+    pub from: String,
+    /// Until when; "now" is allowed.
+    #[arg(long, value_name = "TIME", default_value = "now")]
+    pub until: String,
+    /// In this cloud alone.
+    #[arg(long, value_name = "NAME")]
+    pub cloud: Option<String>,
+    /// With this flavor alone.
+    #[arg(long, value_name = "NAME")]
+    pub flavor: Option<String>,
+    /// Of staff alone.
+    #[arg(long)]
+    pub staff: bool,
+    /// Of all others than staff.
+    #[arg(long, conflicts_with = "staff")]
+    pub no_staff: bool,
+    /// What the rows are.
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = By::User)]
+    pub by: By,
+    /// At most so many rows; 0: all. A table shows 20 unless it is by days.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    pub limit: Option<i32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    User,
+    Cloud,
+    Flavor,
+    Day,
 }
 
 #[derive(Debug, Args)]

@@ -114,7 +114,7 @@ fn finish(
         Output::Json => output::print(
             json!({ "generation": generation_json(generation), "status": status_json(&status) }),
         )?,
-        Output::Table => {
+        Output::Table | Output::Csv => {
             let hosts = output::plural(hosts, "host");
             output::print(format_args!("Generation {number} with {hosts} is live."))?;
             eprintln!("{}", sentence(&status));

@@ -33,7 +33,7 @@ pub fn run(args: &MetricsArgs, cli: &Cli) -> anyhow::Result<()> {
             }
         }
         (false, Output::Json) => output::print(Value::from_iter(series.iter().map(series_json)))?,
-        (false, Output::Table) => output::print(table(&series))?,
+        (false, Output::Table | Output::Csv) => output::print(table(&series))?,
     }
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! The command line. Answers go to stdout, everything else to stderr.
 
 mod args;
+mod bars;
 mod check;
 mod host_file;
 mod hosts;
 mod metrics;
 mod output;
 mod plot;
+mod usage;
 mod when;
 
 use std::path::Path;
@@ -20,7 +22,7 @@ use crate::daemon;
 use crate::rpc::Endpoint;
 use crate::rpc::client::{self, Client};
 
-use args::{Cli, Command};
+use args::{Cli, Command, Output};
 
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
@@ -39,10 +41,15 @@ pub fn main() -> ExitCode {
     let typed: Vec<_> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&typed) {
         Ok(cli) => cli,
-        Err(fault) => return usage(&typed, &fault),
+        Err(fault) => return usage_fault(&typed, &fault),
     };
     if let Command::Check(args) = &cli.command {
         return check::run(&cli, args);
+    }
+    if cli.output == Output::Csv && !matches!(cli.command, Command::Usage(_)) {
+        let kind = clap::error::ErrorKind::ArgumentConflict;
+        let fault = Cli::command().error(kind, "--output csv goes with `usage` only");
+        return usage_fault(&typed, &fault);
     }
     match run(&cli) {
         Ok(()) => ExitCode::from(DONE),
@@ -63,13 +70,14 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         }
         Command::Hosts(command) => hosts::run(command, cli),
         Command::Metrics(args) => metrics::run(args, cli),
+        Command::Usage(command) => usage::run(command, cli),
         Command::Check(_) => unreachable!("check speaks for itself"),
     }
 }
 
 /// Help goes to stdout; `check` tells Nagios UNKNOWN instead of the code that
 /// means CRITICAL to it.
-fn usage(typed: &[std::ffi::OsString], fault: &clap::Error) -> ExitCode {
+fn usage_fault(typed: &[std::ffi::OsString], fault: &clap::Error) -> ExitCode {
     if is_check(typed) && fault.use_stderr() {
         return check::unknown(fault.to_string().lines().next().unwrap_or_default());
     }
