@@ -66,6 +66,9 @@ pub enum Command {
     /// Who used how much.
     #[command(subcommand)]
     Usage(UsageCommand),
+    /// The clouds that are polled.
+    #[command(subcommand)]
+    Clouds(CloudsCommand),
     /// Check the appliance, as a Nagios plugin.
     Check(CheckArgs),
 }
@@ -191,6 +194,23 @@ pub enum By {
     Cloud,
     Flavor,
     Day,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CloudsCommand {
+    /// Show when each was last seen, its lag, its error, its counts, and what
+    /// is held.
+    List,
+    /// Poll one cloud, or all, now.
+    Sync {
+        /// The cloud's name in the configuration.
+        name: Option<String>,
+    },
+    /// Let what is held go: it leaves Nagios, and the ledger ends it.
+    Release {
+        /// The cloud's name.
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]

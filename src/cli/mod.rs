@@ -3,6 +3,7 @@
 mod args;
 mod bars;
 mod check;
+mod clouds;
 mod host_file;
 mod hosts;
 mod metrics;
@@ -71,6 +72,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Hosts(command) => hosts::run(command, cli),
         Command::Metrics(args) => metrics::run(args, cli),
         Command::Usage(command) => usage::run(command, cli),
+        Command::Clouds(command) => clouds::run(command, cli),
         Command::Check(_) => unreachable!("check speaks for itself"),
     }
 }
@@ -96,6 +98,9 @@ fn is_check(typed: &[std::ffi::OsString]) -> bool {
 fn exit_code(fault: &anyhow::Error) -> u8 {
     if fault.downcast_ref::<config::Error>().is_some() {
         return BAD_CONFIG;
+    }
+    if fault.downcast_ref::<clouds::Held>().is_some() {
+        return HELD;
     }
     match fault.downcast_ref::<client::Error>() {
         Some(client::Error::HeldByBrake { .. }) => HELD,

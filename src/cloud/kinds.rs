@@ -2,25 +2,34 @@
 
 use std::sync::Arc;
 
-use crate::providers::Provider;
+use crate::providers::{self, Provider, openstack};
 use crate::telemetry::sentence;
 
 use super::{Cloud, CloudName, Config, Error};
 
 /// A cloud's own keys, by its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {}
+pub enum Kind {
+    OpenStack(openstack::Config),
+}
 
 impl Kind {
-    pub const NAMES: [&str; 0] = [];
+    pub const NAMES: [&str; 1] = [Self::OPENSTACK];
+    pub const OPENSTACK: &str = "openstack";
 
     /// Every fault, as (key, reason).
     pub fn check(&self) -> Vec<(&'static str, String)> {
-        match *self {}
+        match self {
+            Self::OpenStack(config) => config.check(),
+        }
     }
 
-    fn provider(&self, _name: &CloudName) -> Result<Arc<dyn Provider>, crate::providers::Error> {
-        match *self {}
+    fn provider(&self, name: &CloudName) -> Result<Arc<dyn Provider>, providers::Error> {
+        match self {
+            Self::OpenStack(config) => {
+                Ok(Arc::new(openstack::OpenStack::new(name.as_str(), config)?))
+            }
+        }
     }
 }
 

@@ -39,16 +39,19 @@ fn one(sections: &mut Sections, label: &str, mut table: Table) -> Option<(cloud:
             sections.fault(label, key, reason);
         }
     }
+    let before = sections.fault_count();
     let kind = kind(sections, label, &common.kind, table)?;
-    for (key, reason) in kind.check() {
-        sections.fault(label, key, reason);
+    if sections.fault_count() == before {
+        for (key, reason) in kind.check() {
+            sections.fault(label, key, reason);
+        }
     }
     Some((common, kind))
 }
 
 fn kind(sections: &mut Sections, label: &str, kind: &str, table: Table) -> Option<Kind> {
-    let _ = table;
     let told = match kind {
+        Kind::OPENSTACK => return Some(Kind::OpenStack(sections.read(label, table))),
         "" => format!("is missing; give one of {}", Kind::NAMES.join(", ")),
         other => format!("{other:?} is none of {}", Kind::NAMES.join(", ")),
     };
