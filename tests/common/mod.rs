@@ -3,6 +3,7 @@
 pub mod appliance;
 pub mod carbon;
 pub mod clients;
+pub mod cloud;
 pub mod flow;
 pub mod graphite;
 pub mod http;
@@ -14,6 +15,7 @@ pub mod openstack;
 pub mod perfdata;
 pub mod postgres;
 pub mod receiver;
+pub mod rounds;
 pub mod slapd;
 pub mod thrift;
 pub mod usage;
