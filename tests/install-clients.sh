@@ -1,22 +1,23 @@
 #!/bin/sh
 # Installs the Thrift clients of other languages that the tests call the door
-# with. Quick when they are there.
+# with, and moto, which answers as EC2 does. Quick when they are there.
 #
 # usage: tests/install-clients.sh [DIRECTORY]     default: target/clients
 set -eu
 
 PYTHON_PACKAGES="thrift==0.25.0 thriftpy2==0.7.1"
 NODE_PACKAGES="thrift@0.24.0"
+MOTO_PACKAGES="moto[server,ec2,iam]==5.2.5"
 
 dir=${1:-$(dirname "$0")/../target/clients}
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
-wanted="$PYTHON_PACKAGES $NODE_PACKAGES"
+wanted="$PYTHON_PACKAGES $NODE_PACKAGES $MOTO_PACKAGES"
 
 if [ "$(cat "$dir/installed" 2>/dev/null || true)" = "$wanted" ]; then
     exit 0
 fi
-rm -rf "$dir/python" "$dir/node" "$dir/installed"
+rm -rf "$dir/python" "$dir/moto" "$dir/node" "$dir/installed"
 # Debian's own, which others that are in the PATH may hide.
 python=/usr/bin/python3
 [ -x "$python" ] || python=python3
@@ -24,6 +25,10 @@ python=/usr/bin/python3
 # The names are meant to be split.
 # shellcheck disable=SC2086
 "$dir/python/bin/pip" install --quiet --disable-pip-version-check $PYTHON_PACKAGES
+# Apart from the others: it brings many packages of its own.
+"$python" -m venv "$dir/moto"
+# shellcheck disable=SC2086
+"$dir/moto/bin/pip" install --quiet --disable-pip-version-check $MOTO_PACKAGES
 mkdir -p "$dir/node"
 # shellcheck disable=SC2086
 npm install --silent --no-audit --no-fund --no-package-lock --prefix "$dir/node" $NODE_PACKAGES

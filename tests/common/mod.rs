@@ -9,6 +9,7 @@ pub mod graphite;
 pub mod http;
 pub mod keeper;
 pub mod ledger;
+pub mod moto;
 pub mod nagios;
 pub mod nrpe;
 pub mod openstack;
