@@ -30,6 +30,7 @@ bench:
 	$(CARGO) bench --locked --bench figures
 	$(CARGO) bench --locked --bench perfdata
 	$(CARGO) bench --locked --bench drain
+	$(CARGO) bench --locked --bench clouds
 
 clean:
 	$(CARGO) clean

@@ -20,6 +20,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::config::{self, Config};
 use crate::daemon;
+use crate::providers::ec2::Environment;
 use crate::rpc::Endpoint;
 use crate::rpc::client::{self, Client};
 
@@ -63,7 +64,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
     match &cli.command {
-        Command::Serve => daemon::serve(&cli.config),
+        Command::Serve => daemon::serve(&cli.config, &Environment::read(variable)),
         Command::CheckConfig => {
             Config::read(&cli.config)?;
             output::print(format_args!("{} is sound", cli.config.display()))?;
@@ -75,6 +76,12 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Clouds(command) => clouds::run(command, cli),
         Command::Check(_) => unreachable!("check speaks for itself"),
     }
+}
+
+/// What is no UTF-8 is as good as absent.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Help goes to stdout; `check` tells Nagios UNKNOWN instead of the code that

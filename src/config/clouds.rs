@@ -51,6 +51,7 @@ fn one(sections: &mut Sections, label: &str, mut table: Table) -> Option<(cloud:
 
 fn kind(sections: &mut Sections, label: &str, kind: &str, table: Table) -> Option<Kind> {
     let told = match kind {
+        Kind::EC2 => return Some(Kind::Ec2(sections.read(label, table))),
         Kind::OPENSTACK => return Some(Kind::OpenStack(sections.read(label, table))),
         "" => format!("is missing; give one of {}", Kind::NAMES.join(", ")),
         other => format!("{other:?} is none of {}", Kind::NAMES.join(", ")),

@@ -17,6 +17,7 @@ use crate::group::Group;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::nagios::Nagios;
+use crate::providers::ec2::Environment;
 use crate::shipping::Shipping;
 use crate::state::State;
 use crate::usage::Usage;
@@ -27,8 +28,9 @@ const STOP_GRACE: Duration = Duration::from_secs(4);
 /// Blocking work at once: SQLite, files, and nothing that waits for a peer.
 const MAX_BLOCKING_THREADS: usize = 16;
 
-/// Runs the daemon until SIGTERM or SIGINT.
-pub fn serve(path: &Path) -> anyhow::Result<()> {
+/// Runs the daemon until SIGTERM or SIGINT. `environment`: where EC2's
+/// credentials may be.
+pub fn serve(path: &Path, environment: &Environment) -> anyhow::Result<()> {
     let config = Config::read(path)?;
     telemetry::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -36,13 +38,13 @@ pub fn serve(path: &Path) -> anyhow::Result<()> {
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()
         .context("cannot start the runtime")?;
-    let outcome = runtime.block_on(run(config, path));
+    let outcome = runtime.block_on(run(config, path, environment));
     // What blocks for longer than the grace is not waited for.
     runtime.shutdown_timeout(Duration::from_millis(500));
     outcome
 }
 
-async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
+async fn run(config: Config, path: &Path, environment: &Environment) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     // From here on a SIGHUP waits for its reader instead of ending the process.
@@ -67,7 +69,7 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     let mut group = Group::new(STOP_GRACE);
     let ready = CancellationToken::new();
     let (ledger, usage) = open_ledger(&config.store, &mut group, &ready);
-    let clouds = start_clouds(&config, ledger, state, &hosts, &mut group).await?;
+    let clouds = start_clouds(&config, environment, ledger, state, &hosts, &mut group).await?;
     group.add("generations", |stop| keeper.run(stop));
     group.add("restarts", |stop| restarter.run(stop));
     group.add("first checks", |stop| first_checks.run(stop));
@@ -133,12 +135,13 @@ fn open_ledger(
 
 async fn start_clouds(
     config: &Config,
+    environment: &Environment,
     ledger: Option<store::Handle>,
     state: Arc<State>,
     hosts: &Hosts,
     group: &mut Group,
 ) -> anyhow::Result<Clouds> {
-    let made = config.clouds.iter().map(|(common, kind)| Cloud::new(common, kind));
+    let made = config.clouds.iter().map(|(common, kind)| Cloud::new(common, kind, environment));
     let made = made.collect::<Result<Vec<_>, _>>()?;
     let directory = Directory::new(&config.directory)?;
     let (clouds, crew) =

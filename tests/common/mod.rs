@@ -4,6 +4,7 @@ pub mod appliance;
 pub mod carbon;
 pub mod clients;
 pub mod cloud;
+pub mod cloud_user;
 pub mod flow;
 pub mod graphite;
 pub mod http;

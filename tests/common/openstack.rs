@@ -149,9 +149,14 @@ pub fn later(status: &'static str, after: &str) -> Answer {
 
 impl OpenStack {
     pub fn start() -> Self {
+        Self::start_at("127.0.0.1:0")
+    }
+
+    pub fn start_at(address: &str) -> Self {
         let state = Arc::new(Mutex::new(State::new()));
         let there = Arc::clone(&state);
-        let upstream = Upstream::start(move |request| there.lock().unwrap().steps(request));
+        let upstream =
+            Upstream::start_at(address, move |request| there.lock().unwrap().steps(request));
         Self { upstream, state }
     }
 
@@ -183,15 +188,6 @@ impl OpenStack {
     pub fn behave(&self) {
         self.state().meddler = None;
     }
-}
-
-/// The configuration's keys for its user.
-pub fn password_keys(cloud: &OpenStack, password_file: &std::path::Path) -> String {
-    format!(
-        "auth_url = '{}'\nusername = 'weatherballoon'\npassword_file = '{}'\nproject = 'admin'\n",
-        cloud.auth_url(),
-        password_file.display()
-    )
 }
 
 impl State {

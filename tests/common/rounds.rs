@@ -14,7 +14,6 @@ pub struct Ledger {
     live: View,
     ids: BTreeMap<i64, String>,
     segments: BTreeMap<i64, (i64, Segment)>,
-    gaps: i64,
     last_row: i64,
     last_segment: i64,
 }
@@ -25,7 +24,6 @@ impl Ledger {
             live: View { cloud: cloud.into(), ..View::default() },
             ids: BTreeMap::new(),
             segments: BTreeMap::new(),
-            gaps: 0,
             last_row: 0,
             last_segment: 0,
         }
@@ -48,7 +46,6 @@ impl Ledger {
         assert_eq!(changes.listing, self.live.listing, "changes of another view");
         self.live.listing += 1;
         self.live.last = Some(Listed { at: changes.at, noticed: changes.now });
-        self.gaps += changes.gap.map_or(0, |gap| gap.end() - gap.start());
         for touched in &changes.touched {
             let row = touched.before.row;
             let id = InstanceId::parse(&self.ids[&row]).unwrap();
@@ -121,10 +118,6 @@ impl Ledger {
         let of = self.segments.values().filter(|(row, one)| rows.contains(row) && one.counted);
         let seconds = |one: &Segment| one.to().map_or(now, |to| to.at) - one.from().at;
         (!rows.is_empty()).then(|| of.map(|(_, one)| seconds(one)).sum())
-    }
-
-    pub fn gap_seconds(&self) -> i64 {
-        self.gaps
     }
 
     /// No two segments of a life overlap, and none is empty.

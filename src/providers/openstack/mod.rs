@@ -178,6 +178,10 @@ impl Round<'_> {
                         failures += 1;
                         tracing::warn!(cloud = self.cloud.name, server = %id, %fault, "the times of its changes are those of the listings");
                     }
+                    Err(fault) if fault.blame == Blame::Credentials => {
+                        tracing::warn!(cloud = self.cloud.name, %fault, "times of changes are those of the listings");
+                        return Ok(());
+                    }
                     Err(fault) => return Err(fault),
                 }
             }

@@ -158,28 +158,15 @@ impl<'a> Nova<'a> {
                     }
                     Err(Error::new(Blame::Trouble, format!("the cloud lists more than max_instances ({max}) servers; raise it if that is right")))
                 })
-                .await
-                .map_err(|fault| self.explained(fault))?;
+                .await?;
             match end {
                 End::Whole => return Ok(()),
                 End::Absent => break,
                 End::LostMarker => (),
+                End::Forbidden(refusal) => return Err(not_for_all(refusal)),
             }
         }
         Err(Error::new(Blame::Trouble, format!("the cloud lost its place in the list of {what}")))
-    }
-
-    /// Only who may ask for all projects' servers gets a refusal here: nobody
-    /// else gets a shorter list.
-    fn explained(&self, fault: Error) -> Error {
-        if fault.blame != Blame::Credentials {
-            return fault;
-        }
-        Error::new(
-            Blame::Configuration,
-            "the user may not list the servers of all projects (all_tenants=1); give it a role that Nova's policy os_compute_api:servers:detail:get_all_tenants allows, such as admin",
-        )
-        .because(fault)
     }
 
     /// What was done to a server, newest first; of one that is not `new`, no
@@ -196,7 +183,8 @@ impl<'a> Nova<'a> {
         }
         let read: Arc<Read<Action>> = Arc::new(actions::page);
         let mut found = Vec::new();
-        self.list(start, "a server's actions")
+        let end = self
+            .list(start, "a server's actions")
             .walk(&read, |actions| {
                 let oldest = actions.iter().filter_map(Action::at).min();
                 found.extend(actions);
@@ -204,7 +192,11 @@ impl<'a> Nova<'a> {
                 Ok(!enough && found.len() < MAX)
             })
             .await?;
-        Ok(found)
+        match end {
+            End::Forbidden(refusal) => Err(refusal),
+            // Of a deleted server an old cloud tells none.
+            End::Whole | End::LostMarker | End::Absent => Ok(found),
+        }
     }
 
     /// What Nova says of one server.
@@ -235,6 +227,16 @@ impl<'a> Nova<'a> {
         }
         url
     }
+}
+
+/// Whoever may not ask for all projects' servers gets a refusal, never a
+/// shorter list.
+fn not_for_all(refusal: Error) -> Error {
+    Error::new(
+        Blame::Configuration,
+        "the user may not list the servers of all projects (all_tenants=1); give it a role that Nova's policy os_compute_api:servers:detail:get_all_tenants allows, such as admin",
+    )
+    .because(refusal)
 }
 
 #[cfg(test)]

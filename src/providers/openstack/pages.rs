@@ -27,7 +27,7 @@ pub(super) struct List<'a> {
 }
 
 /// How a list ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum End {
     /// As it should, or when enough was read.
     Whole,
@@ -35,6 +35,8 @@ pub(super) enum End {
     LostMarker,
     /// There is no such list.
     Absent,
+    /// It is not for this user.
+    Forbidden(Error),
 }
 
 /// The way through a list's pages.
@@ -62,7 +64,11 @@ impl List<'_> {
                 return Ok(End::Absent);
             }
             if !answer.status.is_success() {
-                return Err(self.session.refusal(&answer, self.what).await);
+                let refusal = self.session.refusal(&answer, self.what).await;
+                return match answer.status.as_u16() {
+                    403 => Ok(End::Forbidden(refusal)),
+                    _ => Err(refusal),
+                };
             }
             let page = self.read(read, answer.body).await?;
             let more = take(page.items)?;
