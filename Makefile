@@ -31,6 +31,7 @@ bench:
 	$(CARGO) bench --locked --bench perfdata
 	$(CARGO) bench --locked --bench drain
 	$(CARGO) bench --locked --bench clouds
+	$(CARGO) bench --locked --bench usage
 
 clean:
 	$(CARGO) clean

@@ -20,6 +20,7 @@ pub mod archive;
 pub mod carbon;
 pub mod directory;
 pub mod graphite;
+pub mod listen;
 pub mod nagios;
 pub mod perfdata;
 pub mod providers;

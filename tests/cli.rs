@@ -159,7 +159,7 @@ fn what_is_wrong_is_said_and_told_by_the_exit_code() {
         (&["usage", "top", "--from", "yesterday"], "", 1, &["\"yesterday\" is no time"]),
         (&["usage", "top", "--from", "now"], "", 1, &["it must begin before it ends"]),
         (&["usage", "top", "--staff", "--no-staff"], "", 2, &["--no-staff"]),
-        (&["usage", "top", "--limit", "-1"], "", 2, &["--limit"]),
+        (&["usage", "top", "--limit=-1"], "", 2, &["invalid value '-1'"]),
         (&["hosts", "list", "--output", "csv"], "", 2, &["csv goes with `usage` only"]),
         (&["launch"], "", 2, &["unrecognized subcommand 'launch'"]),
         (&[], "", 2, &["Usage: weather-balloon"]),

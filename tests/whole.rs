@@ -62,6 +62,7 @@ fn clients_of_2014_set_hosts_and_read_metrics() {
         host: "vm.of-clients",
         metrics: metrics.into(),
         set_hosts: "ok",
+        usage: serde_json::json!([]),
     };
     let watched = || {
         appliance.wait_in_step();

@@ -20,22 +20,19 @@ mod encode;
 mod fields;
 mod journal;
 mod limits;
-mod listener;
 mod metrics_reply;
 mod pen;
 #[cfg(test)]
 mod samples;
 mod scan;
 mod slot;
-mod tls;
 mod usage_answer;
 mod usage_reply;
 // `gen` is a reserved word since edition 2024.
 #[path = "gen/mod.rs"]
 pub mod wire;
 
+pub use crate::listen::Endpoint;
 pub use answer::Services;
-pub use config::{Config, Endpoint, Fault, TlsConfig};
+pub use config::{Config, Fault};
 pub use door::{Door, Error};
-pub use listener::ListenError;
-pub use tls::TlsError;

@@ -47,6 +47,8 @@ pub struct Refresher {
     /// What was published last.
     columns: Option<Arc<Columns>>,
     read: Cursors,
+    /// The last refresh did not succeed.
+    failing: bool,
 }
 
 /// The revisions up to which the draft has the rows of each table. A reading
@@ -68,7 +70,7 @@ impl Refresher {
             Published { answered: 0, outcome: Err(Error::Opening), standing: Standing::Opening };
         let (published, seen) = watch::channel(nothing);
         let (draft, read) = (Draft::default(), Cursors::default());
-        (Self { store, asked, published, draft, columns: None, read }, seen)
+        (Self { store, asked, published, draft, columns: None, read, failing: false }, seen)
     }
 
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
@@ -87,13 +89,17 @@ impl Refresher {
     async fn answer(&mut self) {
         let answered = *self.asked.borrow_and_update();
         let outcome = self.refresh().await;
-        let before = self.published.borrow().outcome.as_ref().err().map(|fault| sentence(fault));
-        if let Err(fault) = &outcome {
-            let told = sentence(fault);
-            if before.as_ref() != Some(&told) {
-                tracing::error!("the leaderboard has no answers: {told}");
+        match &outcome {
+            // Each asker hears it; the log hears it once.
+            Err(fault) if !self.failing => {
+                tracing::error!("the leaderboard has no answers: {}", sentence(fault));
             }
+            Ok(columns) if self.failing => {
+                tracing::info!(segments = columns.segments(), "the leaderboard answers again");
+            }
+            _ => {}
         }
+        self.failing = outcome.is_err();
         let standing = Standing::Read;
         self.published.send_replace(Published { answered, outcome, standing });
     }
@@ -142,14 +148,14 @@ impl Refresher {
         let mut page = store.segments_since(self.read.segments).await?;
         while let Some(SegmentRow { revision, .. }) = page.last() {
             let revision = *revision;
-            if self.columns.is_none() {
-                self.tell_progress(newest);
-            }
             let batch = Batch { segments: page, ..Batch::default() };
             // The store reads the next page meanwhile.
             let (next, laid) = tokio::join!(store.segments_since(revision), self.lay(batch));
             laid?;
             self.read.segments = revision;
+            if self.columns.is_none() {
+                self.tell_progress(newest);
+            }
             page = next?;
         }
         Ok(())

@@ -4,7 +4,8 @@
 //
 // usage: calls.js ADDRESS:PORT GENERATED [OPTIONS-AS-JSON]
 // options: host, key, metrics (name -> [[time, value or null], ...]),
-//          setHosts ("ok" or a part of the failure), only
+//          setHosts ("ok" or a part of the failure), only,
+//          usage ([[CPU seconds, uptime, instances, is staff, user], ...])
 "use strict";
 
 const assert = require("assert");
@@ -13,11 +14,12 @@ const thrift = require("thrift");
 
 const [door, generated, given] = process.argv.slice(2);
 const options = Object.assign(
-  { host: "vm-1", key: "*.*", metrics: null, setHosts: "ok", only: "" },
+  { host: "vm-1", key: "*.*", metrics: null, setHosts: "ok", only: "", usage: [] },
   given ? JSON.parse(given) : {},
 );
 const [address, port] = [door.slice(0, door.lastIndexOf(":")), Number(door.slice(door.lastIndexOf(":") + 1))];
 const Hosts = require(path.join(path.resolve(generated), "Hosts.js"));
+const Cloud = require(path.join(path.resolve(generated), "Cloud.js"));
 const types = require(path.join(path.resolve(generated), "hosts_types.js"));
 
 const HOSTS = [
@@ -80,6 +82,36 @@ async function checkFailure(expected, made) {
   await assert.rejects(made, (fault) => String(fault.message).includes(expected));
 }
 
+async function checkUsage(client) {
+  const shown = (users) =>
+    users.map((u) => [u.cpu_time_seconds, u.total_uptime_seconds, u.instance_count, u.is_staff, u.username]);
+  const everything = [0, 2 ** 31 - 1];
+  assert.deepStrictEqual(shown(await call(client, "get_leaderboard", ...everything)), options.usage);
+  for (const user of options.usage) {
+    assert.deepStrictEqual(shown(await call(client, "get_user_stats", ...everything, user[4])), [user]);
+  }
+  assert.deepStrictEqual(await call(client, "get_user_stats", ...everything, "nobody"), []);
+  await checkFailure("must begin before it ends", call(client, "get_leaderboard", 1, 0));
+}
+
+// A connection of its own: Node's client takes one service for each.
+async function runCloud(combination) {
+  const connection = thrift.createConnection(address, port, { ...combination, max_attempts: 1 });
+  try {
+    const lost = new Promise((_, reject) => {
+      connection.on("error", reject);
+      connection.on("close", () => reject(new Error("the door closed the connection")));
+    });
+    const client = combination.multiplexed
+      ? new thrift.Multiplexer().createClient("Cloud", Cloud, connection)
+      : thrift.createClient(Cloud, connection);
+    lost.catch(() => {});
+    await Promise.race([checkUsage(client), lost]);
+  } finally {
+    connection.end();
+  }
+}
+
 async function run(combination) {
   const connection = thrift.createConnection(address, port, { ...combination, max_attempts: 1 });
   let lost;
@@ -116,6 +148,7 @@ async function main() {
     if (!name.includes(options.only)) continue;
     try {
       await run(combination);
+      await runCloud(combination);
       passed += 1;
       console.log(`ok      node ${name}`);
     } catch (fault) {

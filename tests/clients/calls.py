@@ -178,6 +178,25 @@ def check_failure(library, expected, call):
     check(expected == "ok", f"no failure but {answer!r}")
 
 
+def check_usage(library, cloud, expected):
+    everything = (0, 2**31 - 1)
+
+    def shown(users):
+        return [
+            [u.cpu_time_seconds, u.total_uptime_seconds, u.instance_count, u.is_staff, u.username]
+            for u in users
+        ]
+
+    found = shown(cloud.get_leaderboard(*everything))
+    check(found == expected, f"the leaderboard is {found}")
+    for user in expected:
+        found = shown(cloud.get_user_stats(*everything, user[4]))
+        check(found == [user], f"the user's stats are {found}")
+    check(cloud.get_user_stats(*everything, "nobody") == [], "somebody is nobody")
+    check(cloud.get_leaderboard(-(2**31), 0) == [], "somebody was there before 1970")
+    check_failure(library, "must begin before it ends", lambda: cloud.get_leaderboard(1, 0))
+
+
 def run(library, options, parts):
     hosts, cloud = library.connect(options, parts)
     try:
@@ -192,9 +211,7 @@ def run(library, options, parts):
             raise AssertionError("an unknown method was answered")
         except library.application_exception as fault:
             check(fault.type == library.unknown_method, f"{fault.type} {fault.message}")
-        if options.usage:
-            check_failure(library, options.usage, lambda: cloud.get_leaderboard(0, 2**31 - 1))
-            check_failure(library, options.usage, lambda: cloud.get_user_stats(0, 1, "nobody"))
+        check_usage(library, cloud, options.usage)
         check_metrics(hosts.get_metrics(options.host, options.key), options.metrics, "at the end")
     finally:
         library.transport.close()
@@ -212,7 +229,7 @@ def main():
     parser.add_argument("--key", default="*.*")
     parser.add_argument("--metrics", help="JSON file: name -> [[time, value or null], ...]")
     parser.add_argument("--set-hosts", default="ok", help='"ok" or a part of the failure')
-    parser.add_argument("--usage", default="", help='the same of the cloud service; "" skips it')
+    parser.add_argument("--usage", default="[]", help="the leaderboard of all time, as JSON")
     options = parser.parse_args()
     options.address, port = options.door.rsplit(":", 1)
     options.port = int(port)
@@ -220,6 +237,7 @@ def main():
         with open(options.metrics) as file:
             options.metrics = json.load(file)
 
+    options.usage = json.loads(options.usage)
     library = {"apache": Apache, "thriftpy2": Thriftpy2}[options.library](options)
     failed = passed = 0
     for name, parts in library.combinations(options):

@@ -20,6 +20,7 @@ use thrift::protocol::{TBinaryInputProtocol, TBinaryOutputProtocol};
 use thrift::transport::{TBufferedReadTransport, TBufferedWriteTransport};
 use weather_balloon::model::GivenHost;
 use weather_balloon::rpc::client::{Client, HostsStatus};
+use weather_balloon::rpc::wire::cloud::CloudSyncClient;
 use weather_balloon::rpc::wire::hosts::{self as wire, HostsSyncClient, THostsSyncClient};
 
 use super::keeper;
@@ -168,6 +169,22 @@ impl Appliance {
         Client::connect(&self.address, Duration::from_secs(5), Duration::from_secs(120)).ok()
     }
 
+    pub fn cloud_client(&self) -> CloudSyncClient<In, Out> {
+        let (read, write) = self.wires();
+        CloudSyncClient::new(
+            TBinaryInputProtocol::new(read, true),
+            TBinaryOutputProtocol::new(write, true),
+        )
+    }
+
+    fn wires(&self) -> (TBufferedReadTransport<TcpStream>, TBufferedWriteTransport<TcpStream>) {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        let read = TBufferedReadTransport::new(stream.try_clone().unwrap());
+        (read, TBufferedWriteTransport::new(stream))
+    }
+
     pub fn status(&self) -> HostsStatus {
         self.client().get_status().unwrap()
     }
@@ -191,11 +208,7 @@ impl Appliance {
 
     /// A client generated from the files of 2014 knows no other methods.
     pub fn client_of_2014(&self) -> ClientOf2014 {
-        let stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
-        let read = TBufferedReadTransport::new(stream.try_clone().unwrap());
-        let write = TBufferedWriteTransport::new(stream);
+        let (read, write) = self.wires();
         ClientOf2014(HostsSyncClient::new(
             TBinaryInputProtocol::new(read, true),
             TBinaryOutputProtocol::new(write, true),

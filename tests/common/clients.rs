@@ -17,6 +17,9 @@ pub struct Script<'a> {
     pub metrics: Value,
     /// "ok", or a part of the failure of set_hosts.
     pub set_hosts: &'a str,
+    /// What the leaderboard of all time holds: [[CPU seconds, uptime, instances,
+    /// is staff, user], ...]
+    pub usage: Value,
 }
 
 fn here(path: &str) -> PathBuf {
@@ -67,7 +70,8 @@ impl Script<'_> {
             .arg(here("tests/clients/2014"))
             .arg("--metrics")
             .arg(&metrics)
-            .args(["--host", self.host, "--set-hosts", self.set_hosts, "--usage", "keeps no usage"])
+            .args(["--host", self.host, "--set-hosts", self.set_hosts])
+            .args(["--usage", &self.usage.to_string()])
             .args(extra)
             .env("PYTHONDONTWRITEBYTECODE", "1");
         passes(command);
@@ -80,6 +84,7 @@ impl Script<'_> {
         generate("js:node", scratch.path());
         let options = serde_json::json!({
             "host": self.host, "metrics": self.metrics, "setHosts": self.set_hosts,
+            "usage": self.usage,
         });
         let mut command = Command::new("node");
         command

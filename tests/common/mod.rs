@@ -7,6 +7,7 @@ pub mod cloud;
 pub mod cloud_user;
 pub mod flow;
 pub mod graphite;
+pub mod histories;
 pub mod http;
 pub mod keeper;
 pub mod ledger;

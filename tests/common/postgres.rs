@@ -35,6 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Postgres {
     pub port: u16,
     fsync: bool,
+    shared_buffers: &'static str,
     server: Child,
     dir: Scratch,
 }
@@ -47,6 +48,10 @@ impl Postgres {
     }
 
     pub fn start(fsync: bool) -> Postgres {
+        Self::start_with(fsync, "64MB")
+    }
+
+    pub fn start_with(fsync: bool, shared_buffers: &'static str) -> Postgres {
         let program = format!("{PROGRAMS}/postgres");
         assert!(
             fs::exists(&program).unwrap(),
@@ -57,7 +62,7 @@ impl Postgres {
         // Another process may take the port between our look and the server's bind.
         for _ in 0..3 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let mut server = spawn(dir.path(), port, fsync);
+            let mut server = spawn(dir.path(), port, fsync, shared_buffers);
             if wait_until_up(&mut server, dir.path(), port) {
                 psql(
                     dir.path(),
@@ -65,7 +70,7 @@ impl Postgres {
                     "postgres",
                     &format!("CREATE ROLE weather LOGIN PASSWORD '{PASSWORD}'"),
                 );
-                return Postgres { port, fsync, server, dir };
+                return Postgres { port, fsync, shared_buffers, server, dir };
             }
         }
         panic!("PostgreSQL did not start\n{}", log(dir.path()));
@@ -121,7 +126,7 @@ impl Postgres {
         let deadline = Instant::now() + PATIENCE;
         loop {
             // Until the last back-end of the killed one is gone, the next refuses to start.
-            self.server = spawn(self.dir.path(), self.port, self.fsync);
+            self.server = spawn(self.dir.path(), self.port, self.fsync, self.shared_buffers);
             if wait_until_up(&mut self.server, self.dir.path(), self.port) {
                 return;
             }
@@ -185,7 +190,7 @@ fn init(dir: &Path) {
     assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
 }
 
-fn spawn(dir: &Path, port: u16, fsync: bool) -> Child {
+fn spawn(dir: &Path, port: u16, fsync: bool, shared_buffers: &str) -> Child {
     let log = fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).unwrap();
     let mut command = as_user("postgres");
     command
@@ -193,7 +198,8 @@ fn spawn(dir: &Path, port: u16, fsync: bool) -> Child {
         .arg(data_of(dir))
         .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"])
         .args(["-c", &format!("fsync={}", if fsync { "on" } else { "off" })])
-        .args(["-c", "max_connections=100", "-c", "shared_buffers=64MB", "-c", "ssl=on"])
+        .args(["-c", "max_connections=100", "-c", "ssl=on"])
+        .args(["-c", &format!("shared_buffers={shared_buffers}")])
         .args(["-c", &format!("ssl_cert_file={}", dir.join("server.crt").display())])
         .args(["-c", &format!("ssl_key_file={}", dir.join("server.key").display())])
         .arg("-k")

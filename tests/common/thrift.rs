@@ -19,6 +19,7 @@ use weather_balloon::model::{Datapoint, Series};
 use weather_balloon::rpc::wire::hosts::{Host, HostsSyncClient, THostsSyncClient};
 use weather_balloon::rpc::{Config, Door, Endpoint, Services};
 use weather_balloon::shipping::Shipping;
+use weather_balloon::store;
 use weather_balloon::usage::Usage;
 
 /// Longer than anything takes here, shorter than a hung test.
@@ -56,6 +57,15 @@ impl OpenDoor {
     }
 
     pub fn answering(config: &Config, series: Vec<Series>) -> Self {
+        Self::opened(config, series, None)
+    }
+
+    /// Answers the cloud service from this ledger.
+    pub fn on_ledger(config: &Config, ledger: &store::Config) -> Self {
+        Self::opened(config, series(), Some(ledger))
+    }
+
+    fn opened(config: &Config, series: Vec<Series>, ledger: Option<&store::Config>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -64,11 +74,21 @@ impl OpenDoor {
         let door = runtime.block_on(Door::bind(config)).unwrap();
         let addresses = door.addresses().to_vec();
         let stop = CancellationToken::new();
+        let usage = match ledger {
+            None => Usage::off(),
+            Some(ledger) => {
+                let (handle, opener) = store::Handle::opening(ledger.clone());
+                let (usage, refresher) = Usage::start(handle);
+                runtime.spawn(opener.run(stop.clone(), stop.clone()));
+                runtime.spawn(refresher.run(stop.clone()));
+                usage
+            }
+        };
         let services = Services {
             hosts: Hosts::detached(),
             metrics: Metrics::in_memory(series),
             shipping: Shipping::off(),
-            usage: Usage::off(),
+            usage,
             clouds: Clouds::none(),
         };
         let (done, served) = std::sync::mpsc::channel();

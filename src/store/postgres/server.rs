@@ -14,6 +14,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::migrations;
 use crate::settings;
 use crate::store::{Config, Error, MIGRATION_TIMEOUT, PostgresFault, Tls};
+use crate::telemetry::sentence;
 use crate::tls::{self, Trust};
 
 pub(super) struct Server {
@@ -169,7 +170,7 @@ impl Server {
             return Error::Unreachable { server: self.name.clone(), retry, source };
         }
         let retry = (rest.length * 2).clamp(Rest::FIRST, Rest::LONGEST);
-        *rest = Rest { until: now.checked_add(retry), length: retry, fault: source.to_string() };
+        *rest = Rest { until: now.checked_add(retry), length: retry, fault: sentence(&source) };
         Error::Unreachable { server: self.name.clone(), retry, source }
     }
 

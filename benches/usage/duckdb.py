@@ -1,4 +1,4 @@
-"""Runs the leaderboard in DuckDB on the rows that benches/usage.rs wrote.
+"""Runs the leaderboard in DuckDB on the rows that benches/usage/duck.rs wrote.
 
 Prints its version, the best CPU milliseconds of each window, and each user's
 CPU time, uptime and instances in it.
