@@ -66,8 +66,7 @@ fn what_runs_is_watched_and_what_was_explained_leaves_at_once() {
     sync(&appliance, "east").unwrap();
     assert_eq!(appliance.status().live_generation, before.live_generation);
     wait_until("a leaderboard", || {
-        let question =
-            UsageQuestion::new(Some(0), None, None, None, None, None, None, None, None);
+        let question = UsageQuestion::new(Some(0), None, None, None, None, None, None, None, None);
         let report = appliance.client().get_usage(&question).ok()?;
         let names: BTreeSet<_> = report.rows?.into_iter().filter_map(|row| row.name).collect();
         names.contains("dave").then_some(())
@@ -215,13 +214,10 @@ fn few_go_after_two_listings_and_a_witness_keeps_one() {
     let is_seen = |id: &str| {
         let status = std::fs::read_to_string(nagios.status_file()).unwrap_or_default();
         status.split("servicestatus {").skip(1).any(|block| {
-            block.contains(&format!("host_name=east_{id}\n"))
-                && !block.contains("last_time_ok=0\n")
+            block.contains(&format!("host_name=east_{id}\n")) && !block.contains("last_time_ok=0\n")
         })
     };
-    wait_until("checks that end OK", || {
-        (is_seen(&fleet[0]) && is_seen(&fleet[1])).then_some(())
-    });
+    wait_until("checks that end OK", || (is_seen(&fleet[0]) && is_seen(&fleet[1])).then_some(()));
     // Another one has the first one's address now, so its checks say nothing
     // of it; the second still answers.
     let heir = fake.state().boot(Some("carol"), 0);
@@ -298,8 +294,11 @@ fn a_cloud_has_its_own_template_and_the_rpc_its_own_hosts() {
     let fleet = boot(&fake, 2);
     let mut appliance = Appliance::new(&nagios, QUICK, "");
     let password = write_password(&appliance);
-    let east = section("east", &fake, &password)
-        .replacen("kind =", "host_template = \"own_vm\"\nkind =", 1);
+    let east = section("east", &fake, &password).replacen(
+        "kind =",
+        "host_template = \"own_vm\"\nkind =",
+        1,
+    );
     appliance.configure(&nagios, QUICK, &east);
     appliance.start();
     appliance.client().replace_hosts(vec![given("mine", "127.0.0.1")], false).unwrap();

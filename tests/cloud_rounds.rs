@@ -196,7 +196,11 @@ impl World {
         }
         if !self.steady && self.dice.one_in(40) {
             let step = self.dice.roll(8_000) as i64 - 4_000;
-            if self.dice.one_in(2) { self.cloud_ahead += step } else { self.host_ahead += step }
+            if self.dice.one_in(2) {
+                self.cloud_ahead += step
+            } else {
+                self.host_ahead += step
+            }
             self.told.stepped += 1;
         }
     }
@@ -451,9 +455,15 @@ fn run(rounds: u64) {
         told.gaps += gaps;
     }
     eprintln!("{rounds} rounds: {told:?}");
-    for count in
-        [told.failed, told.ledgerless, told.held, told.released, told.ended, told.stepped, told.gaps]
-    {
+    for count in [
+        told.failed,
+        told.ledgerless,
+        told.held,
+        told.released,
+        told.ended,
+        told.stepped,
+        told.gaps,
+    ] {
         assert!(count > 0, "a kind of trouble never came: {told:?}");
     }
 }

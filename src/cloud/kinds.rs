@@ -44,14 +44,11 @@ impl Kind {
 
 impl Cloud {
     /// Reaches nothing yet. `environment`: what the process was started with.
-    pub fn new(
-        config: &Config,
-        kind: &Kind,
-        environment: &Environment,
-    ) -> Result<Self, Error> {
+    pub fn new(config: &Config, kind: &Kind, environment: &Environment) -> Result<Self, Error> {
         let fault = |reason| Error::Config { cloud: config.name.clone(), reason };
         let name = CloudName::parse(&config.name).map_err(|reason| fault(reason.to_owned()))?;
-        let provider = kind.provider(&name, environment).map_err(|cause| fault(sentence(&cause)))?;
+        let provider =
+            kind.provider(&name, environment).map_err(|cause| fault(sentence(&cause)))?;
         Ok(Self {
             name,
             kind: config.kind.clone(),

@@ -183,6 +183,21 @@ mod tests {
     struct Board(Vec<wire::UserStats>);
 
     impl wire::CloudSyncHandler for Board {
+        fn handle_get_clouds(&self) -> thrift::Result<Vec<wire::CloudStatus>> {
+            Err("not asked".into())
+        }
+
+        fn handle_sync_cloud(&self, _: wire::CloudOrder) -> thrift::Result<Vec<wire::CloudStatus>> {
+            Err("not asked".into())
+        }
+
+        fn handle_release_cloud(
+            &self,
+            _: wire::CloudOrder,
+        ) -> thrift::Result<Vec<wire::CloudStatus>> {
+            Err("not asked".into())
+        }
+
         fn handle_get_leaderboard(&self, _: i32, _: i32) -> thrift::Result<Vec<wire::UserStats>> {
             Ok(self.0.clone())
         }

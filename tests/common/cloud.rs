@@ -32,7 +32,9 @@ pub fn section(name: &str, fake: &OpenStack, password: &Path) -> String {
 
 pub fn section_every(name: &str, fake: &OpenStack, password: &Path, interval: &str) -> String {
     let keys = password_keys(fake, password);
-    format!("[[cloud]]\nname = \"{name}\"\nkind = \"openstack\"\ninterval = \"{interval}\"\n{keys}\n")
+    format!(
+        "[[cloud]]\nname = \"{name}\"\nkind = \"openstack\"\ninterval = \"{interval}\"\n{keys}\n"
+    )
 }
 
 /// For the appliance's user alone.

@@ -169,7 +169,9 @@ impl Config {
         if self.page_size != 0 && !(5..=1000).contains(&self.page_size) {
             fault("page_size", "must be from 5 to 1000, or 0");
         }
-        for (key, time, least) in [("request_timeout", self.request_timeout, 100), ("backoff", self.backoff, 1)] {
+        for (key, time, least) in
+            [("request_timeout", self.request_timeout, 100), ("backoff", self.backoff, 1)]
+        {
             if time < Duration::from_millis(least) || time > Duration::from_secs(3600) {
                 fault(key, &format!("must be at least {least}ms and at most an hour"));
             }
