@@ -18,8 +18,9 @@ use weather_balloon::model::SENTINEL_HOST;
 use weather_balloon::rpc::client::{CloudStatus, Error};
 
 use super::appliance::Appliance;
+use super::cloud_user::password_keys;
 use super::nagios::{Account, Nagios, wait_until};
-use super::openstack::{Answer, OpenStack, PASSWORD, password_keys};
+use super::openstack::{Answer, OpenStack, PASSWORD};
 
 /// Ids that the cloud shows in no list, and of which it says nothing when it
 /// is asked.
