@@ -408,7 +408,8 @@ impl World {
     /// What runs, is shown and has an address is watched.
     fn judge_presence(&self) {
         for machine in &self.machines {
-            let shown = machine.running && machine.ended.is_none();
+            // A record that cannot be read stays as it was.
+            let shown = machine.running && machine.ended.is_none() && machine.shown_running;
             if shown && machine.hidden_until <= self.now && machine.created <= self.now {
                 let id = HostId::parse(&format!("east_{}", machine.id)).unwrap();
                 let known = self.ledger.knows(&machine.id);

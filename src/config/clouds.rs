@@ -30,6 +30,8 @@ pub(super) fn take(sections: &mut Sections) -> Vec<(cloud::Config, Kind)> {
 
 fn one(sections: &mut Sections, label: &str, mut table: Table) -> Option<(cloud::Config, Kind)> {
     let before = sections.fault_count();
+    // Known even where another common key has a fault.
+    let named = table.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
     let keys = cloud::Config::KEYS.iter();
     let common = keys.filter_map(|key| table.remove_entry(*key)).collect();
     let common: cloud::Config = sections.read(label, common);
@@ -40,7 +42,7 @@ fn one(sections: &mut Sections, label: &str, mut table: Table) -> Option<(cloud:
         }
     }
     let before = sections.fault_count();
-    let kind = kind(sections, label, &common.kind, table)?;
+    let kind = kind(sections, label, &named, table)?;
     if sections.fault_count() == before {
         for (key, reason) in kind.check() {
             sections.fault(label, key, reason);
