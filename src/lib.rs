@@ -32,6 +32,8 @@ pub mod hosts;
 pub mod metrics;
 pub mod shipping;
 pub mod usage;
+// floor 4: the clouds
+pub mod cloud;
 // floor 5: the appliance as a whole
 pub mod inspect;
 pub mod setup;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
+use weather_balloon::cloud::Clouds;
 use weather_balloon::hosts::Hosts;
 use weather_balloon::inspect::Inspector;
 use weather_balloon::metrics::Metrics;
@@ -44,6 +45,7 @@ pub async fn serve(url: Option<&str>) -> anyhow::Result<()> {
         shipping: Shipping::off(),
         usage: Usage::off(),
         inspector: Inspector::default(),
+        clouds: Clouds::none(),
     };
     door.serve(services, CancellationToken::new()).await?;
     Ok(())

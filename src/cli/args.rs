@@ -79,6 +79,9 @@ pub enum Command {
     },
     /// Edit Nagios's and Carbon's files so that all of it works together.
     Setup(SetupArgs),
+    /// The clouds that are polled.
+    #[command(subcommand)]
+    Clouds(CloudsCommand),
     /// Check the appliance, as a Nagios plugin.
     Check(CheckArgs),
     /// Print what completes these commands in a shell.
@@ -318,6 +321,23 @@ pub enum By {
     Cloud,
     Flavor,
     Day,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CloudsCommand {
+    /// Show when each was last seen, its lag, its error, its counts, and what
+    /// is held.
+    List,
+    /// Poll one cloud, or all, now.
+    Sync {
+        /// The cloud's name in the configuration.
+        name: Option<String>,
+    },
+    /// Let what is held go: it leaves Nagios, and the ledger ends it.
+    Release {
+        /// The cloud's name.
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ mod args;
 mod backup;
 mod bars;
 mod check;
+mod clouds;
 mod doctor;
 mod host_file;
 mod hosts;
@@ -27,6 +28,7 @@ use clap::{CommandFactory, Parser};
 use crate::backup as saved;
 use crate::config::{self, Config};
 use crate::daemon;
+use crate::providers::ec2::Environment;
 use crate::rpc::Endpoint;
 use crate::rpc::client::{self, Client};
 use crate::store as ledger;
@@ -79,7 +81,7 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
             return Ok(if sound { DONE } else { FAILED });
         }
         Command::Setup(args) => return setup::run(cli, args),
-        Command::Serve => daemon::serve(&cli.config),
+        Command::Serve => daemon::serve(&cli.config, &Environment::read(variable)),
         Command::CheckConfig => {
             Config::read(&cli.config)?;
             Ok(output::print(format_args!("{} is sound", cli.config.display()))?)
@@ -92,6 +94,7 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
         Command::Usage(command) => usage::run(command, cli),
         Command::Completions { shell } => written(|to| man::completions(*shell, to)),
         Command::Man { page } => written(|to| man::page(*page, to)),
+        Command::Clouds(command) => clouds::run(command, cli),
         Command::Check(_) => unreachable!("check speaks for itself"),
     }?;
     Ok(DONE)
@@ -103,6 +106,12 @@ fn written(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> anyhow::
         Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         told => Ok(told?),
     }
+}
+
+/// What is no UTF-8 is as good as absent.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Help goes to stdout; `check` tells Nagios UNKNOWN instead of the code that
@@ -132,6 +141,9 @@ fn exit_code(fault: &anyhow::Error) -> u8 {
     }
     if let Some(ledger::Error::Config { key: "url", .. }) = fault.downcast_ref() {
         return USAGE;
+    }
+    if fault.downcast_ref::<clouds::Held>().is_some() {
+        return HELD;
     }
     match fault.downcast_ref::<client::Error>() {
         Some(client::Error::HeldByBrake { .. }) => HELD,

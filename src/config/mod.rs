@@ -1,6 +1,7 @@
 //! The configuration file: gathers every part's own section and reports all
 //! faults at once. The parts never see it.
 
+mod clouds;
 mod sections;
 
 use std::fmt;
@@ -9,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::{carbon, graphite, hosts, nagios, perfdata, rpc, state, store, telemetry};
+use crate::cloud::{self, Kind};
+use crate::{carbon, directory, graphite, hosts, nagios, perfdata, rpc, state, store, telemetry};
 use sections::Sections;
 
 /// Every part's configuration, checked.
@@ -23,6 +25,8 @@ pub struct Config {
     pub carbon: carbon::Config,
     pub state: state::Config,
     pub store: store::Config,
+    pub clouds: Vec<(cloud::Config, Kind)>,
+    pub directory: directory::Config,
     pub log: telemetry::Config,
 }
 
@@ -94,9 +98,12 @@ impl Config {
             carbon: sections.take("carbon"),
             state: sections.take("state"),
             store: sections.take("store"),
+            clouds: clouds::take(&mut sections),
+            directory: sections.take("directory"),
             log: sections.take("log"),
         };
         config.hosts.brake = sections.take("brake");
+        config.hosts.host_templates = clouds::host_templates(&config.clouds);
         config.keep_together(state, ledger);
         let mut faults = sections.finish();
         faults.extend(config.check());
@@ -135,6 +142,7 @@ impl Config {
             ("carbon", self.carbon.check()),
             ("state", self.state.check()),
             ("store", self.store.check()),
+            ("directory", self.directory.check()),
             ("log", log.into_iter().collect()),
         ];
         told.into_iter()
@@ -155,6 +163,8 @@ impl Config {
             ("[perfdata]", self.perfdata != new.perfdata),
             ("[carbon]", self.carbon != new.carbon),
             ("[state]", self.state != new.state),
+            ("[[cloud]]", self.clouds != new.clouds),
+            ("[directory]", self.directory != new.directory),
             ("[store]", self.store != new.store),
             ("[log]", self.log != new.log),
         ];

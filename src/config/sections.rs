@@ -41,9 +41,31 @@ impl Sections {
         self.read(section, mine)
     }
 
+    /// The tables of `[[section]]`, in order.
+    pub(super) fn tables(&mut self, section: &str) -> Vec<Table> {
+        let list = match self.left.remove(section) {
+            None => return Vec::new(),
+            Some(Value::Array(list)) => list,
+            Some(other) => {
+                let told = format!("is a {}; write [[{section}]]", other.type_str());
+                self.fault(section, "", told);
+                return Vec::new();
+            }
+        };
+        let tables = list.into_iter().filter_map(|one| match one {
+            Value::Table(table) => Some(table),
+            other => {
+                let told = format!("has a {}; write [[{section}]]", other.type_str());
+                self.fault(section, "", told);
+                None
+            }
+        });
+        tables.collect()
+    }
+
     /// serde stops at the first fault, so each key is tried alone: every one
     /// has a default, so a section of one key is a section.
-    fn read<T: DeserializeOwned + Default>(&mut self, section: &str, table: Table) -> T {
+    pub(super) fn read<T: DeserializeOwned + Default>(&mut self, section: &str, table: Table) -> T {
         let before = self.faults.len();
         for (key, value) in &table {
             let alone = Table::from_iter([(key.clone(), value.clone())]);
@@ -75,7 +97,11 @@ impl Sections {
         self.faults
     }
 
-    fn fault(&mut self, section: &str, key: &str, reason: String) {
+    pub(super) fn fault_count(&self) -> usize {
+        self.faults.len()
+    }
+
+    pub(super) fn fault(&mut self, section: &str, key: &str, reason: String) {
         self.faults.push(Fault { section: section.to_owned(), key: key.to_owned(), reason });
     }
 }

@@ -12,12 +12,15 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::cloud::{Cloud, Clouds};
 use crate::config::Config;
+use crate::directory::Directory;
 use crate::group::Group;
 use crate::hosts::Hosts;
 use crate::inspect::{Inspector, Running, Subjects};
 use crate::metrics::Metrics;
 use crate::nagios::Nagios;
+use crate::providers::ec2::Environment;
 use crate::shipping::Shipping;
 use crate::state::State;
 use crate::usage::Usage;
@@ -29,8 +32,9 @@ const STOP_GRACE: Duration = Duration::from_secs(4);
 /// Blocking work at once: SQLite, files, and nothing that waits for a peer.
 const MAX_BLOCKING_THREADS: usize = 16;
 
-/// Runs the daemon until SIGTERM or SIGINT.
-pub fn serve(path: &Path) -> anyhow::Result<()> {
+/// Runs the daemon until SIGTERM or SIGINT. `environment`: where EC2's
+/// credentials may be.
+pub fn serve(path: &Path, environment: &Environment) -> anyhow::Result<()> {
     let config = Config::read(path)?;
     telemetry::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -38,13 +42,13 @@ pub fn serve(path: &Path) -> anyhow::Result<()> {
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()
         .context("cannot start the runtime")?;
-    let outcome = runtime.block_on(run(config, path));
+    let outcome = runtime.block_on(run(config, path, environment));
     // What blocks for longer than the grace is not waited for.
     runtime.shutdown_timeout(Duration::from_millis(500));
     outcome
 }
 
-async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
+async fn run(config: Config, path: &Path, environment: &Environment) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     // From here on a SIGHUP waits for its reader instead of ending the process.
@@ -68,7 +72,9 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
 
     let mut group = Group::new(STOP_GRACE);
     let ready = CancellationToken::new();
-    let usage = open_ledger(&config.store, &mut group, &ready);
+    let (ledger, usage) = open_ledger(&config.store, &mut group, &ready);
+    let clouds =
+        start_clouds(&config, environment, ledger, Arc::clone(&state), &hosts, &mut group).await?;
     group.add("generations", |stop| keeper.run(stop));
     group.add("restarts", |stop| restarter.run(stop));
     group.add("first checks", |stop| first_checks.run(stop));
@@ -94,6 +100,7 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         shipping: shipping.clone(),
         usage,
         inspector: inspector.clone(),
+        clouds: clouds.clone(),
     };
     group.add("thrift", |stop| door.serve(services, stop));
     let reloader = Reloader {
@@ -104,6 +111,7 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         metrics,
         shipping,
         inspector,
+        clouds,
         hangup,
     };
     group.add("reload", |stop| reloader.run(stop));
@@ -123,16 +131,45 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
 }
 
 /// Beside the start: the ledger holds up neither that nor the hosts.
-fn open_ledger(config: &store::Config, group: &mut Group, ready: &CancellationToken) -> Usage {
+fn open_ledger(
+    config: &store::Config,
+    group: &mut Group,
+    ready: &CancellationToken,
+) -> (Option<store::Handle>, Usage) {
     if config.is_off() {
-        return Usage::off();
+        return (None, Usage::off());
     }
     let (ledger, opener) = store::Handle::opening(config.clone());
-    let (usage, refresher) = Usage::start(ledger);
+    let (usage, refresher) = Usage::start(ledger.clone());
     let ready = ready.clone();
     group.add("ledger", |stop| opener.run(ready, stop));
     group.add("leaderboard", |stop| refresher.run(stop));
-    usage
+    (Some(ledger), usage)
+}
+
+async fn start_clouds(
+    config: &Config,
+    environment: &Environment,
+    ledger: Option<store::Handle>,
+    state: Arc<State>,
+    hosts: &Hosts,
+    group: &mut Group,
+) -> anyhow::Result<Clouds> {
+    let made = config.clouds.iter().map(|(common, kind)| Cloud::new(common, kind, environment));
+    let made = made.collect::<Result<Vec<_>, _>>()?;
+    let directory = Directory::new(&config.directory)?;
+    let (clouds, crew) =
+        Clouds::start(made, ledger, directory, state, hosts.clone(), config.hosts.brake).await?;
+    for poller in crew.pollers {
+        group.add("cloud", |stop| poller.run(stop));
+    }
+    if let Some(lease) = crew.lease {
+        group.add("lease of the ledger", |stop| lease.run(stop));
+    }
+    if let Some(staff) = crew.staff {
+        group.add("staff", |stop| staff.run(stop));
+    }
+    Ok(clouds)
 }
 
 /// What is looked at by this configuration; without handles, from outside.
@@ -167,6 +204,7 @@ struct Reloader {
     metrics: Metrics,
     shipping: Shipping,
     inspector: Inspector,
+    clouds: Clouds,
     hangup: Signal,
 }
 
@@ -194,6 +232,7 @@ impl Reloader {
         for part in self.current.needs_restart(&new) {
             tracing::warn!("{part} has changed; that takes a restart of weather-balloon");
         }
+        self.clouds.reconfigure(new.hosts.brake);
         self.shipping.reconfigure(client.clone());
         self.metrics.reconfigure(client.clone());
         let nagios = Nagios::new(new.nagios.clone(), &self.scratch);
@@ -211,6 +250,8 @@ impl Reloader {
             carbon: self.current.carbon.clone(),
             state: self.current.state.clone(),
             store: self.current.store.clone(),
+            clouds: self.current.clouds.clone(),
+            directory: self.current.directory.clone(),
             log: self.current.log.clone(),
             ..new
         };

@@ -84,8 +84,12 @@ impl Keeper {
             .filter(|(source, _)| !pending.contains_key(source))
             .map(|(_, live)| live.number);
         let newest = pending_numbers.clone().chain(live_numbers).max().unwrap_or_default();
-        let watched = union.iter().filter(|one| one.watched).map(|one| &one.host);
-        let file = self.nagios.render(newest, watched);
+        let templates = &self.config.host_templates;
+        let watched = union
+            .iter()
+            .filter(|one| one.watched)
+            .map(|one| (&one.host, templates.get(&one.source).map(String::as_str)));
+        let file = self.nagios.render_each(newest, watched);
         let forced = pending.values().any(|one| one.generation.forced);
         let applied = self.put_on_disk(file, newest, forced).await?;
         let numbers: Vec<i64> = pending_numbers.collect();

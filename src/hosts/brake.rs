@@ -30,7 +30,7 @@ impl BrakeConfig {
     }
 
     /// Whether taking `removed` of `current` hosts away is to be held.
-    pub(super) fn holds(&self, removed: usize, current: usize) -> bool {
+    pub fn holds(&self, removed: usize, current: usize) -> bool {
         let emptied = current > 0 && removed == current;
         let over_count = removed > self.max_removed_hosts as usize;
         let over_share =

@@ -1,8 +1,10 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::BrakeConfig;
+use crate::model::Source;
 
 /// The keys of `[nagios]` that are about sets and restarts.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -21,6 +23,9 @@ pub struct Config {
     /// From `[brake]`.
     #[serde(skip)]
     pub brake: BrakeConfig,
+    /// Of sources whose hosts have another than `[nagios] host_template`.
+    #[serde(skip)]
+    pub host_templates: BTreeMap<Source, String>,
 }
 
 impl Default for Config {
@@ -32,6 +37,7 @@ impl Default for Config {
             confirm_timeout: Duration::from_secs(60),
             first_checks_per_second: 20,
             brake: BrakeConfig::default(),
+            host_templates: BTreeMap::new(),
         }
     }
 }

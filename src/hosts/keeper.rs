@@ -163,6 +163,7 @@ impl Keeper {
                 Command::Reconfigure { config, nagios } => {
                     (self.config, self.nagios) = (config, *nagios);
                     self.order(self.target());
+                    self.publish();
                     self.bring_in_line().await;
                 }
             }
@@ -241,7 +242,9 @@ impl Keeper {
             new.set = new.set.retain(|host| !bad.contains(&host.id));
             self.skipped.insert(new.source.clone(), as_faults(clashes));
         }
-        let braked = new.source != Source::Rpc || self.config.brake.rpc;
+        // A cloud's part has asked the brake itself: only there it is known
+        // which absences the cloud explained.
+        let braked = new.source == Source::Rpc && self.config.brake.rpc;
         if let Some(current) = self.sets.get(&new.source).filter(|_| braked && !new.forced) {
             let removed = current.iter().filter(|old| new.set.get(&old.id).is_none()).count();
             if self.config.brake.holds(removed, current.len()) {
@@ -344,6 +347,7 @@ impl Keeper {
             in_step: self.applied.as_ref().is_some_and(|applied| applied.proved_by.is_some()),
             skipped: Arc::new(self.skipped.clone()),
             trouble: self.trouble.clone(),
+            nagios: Some(self.nagios.clone()),
         }));
     }
 }

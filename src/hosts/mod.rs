@@ -14,13 +14,13 @@ mod pacer;
 mod restarter;
 mod union;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::model::{Host, HostFaults, HostSet, Source};
+use crate::model::{Host, HostFaults, HostId, HostSet, Source};
 use crate::nagios::Nagios;
 use crate::state::{NewGeneration, State};
 use crate::telemetry::sentence;
@@ -134,6 +134,8 @@ struct Published {
     in_step: bool,
     skipped: Arc<BTreeMap<Source, HostFaults>>,
     trouble: Option<String>,
+    /// As it is configured now.
+    nagios: Option<Nagios>,
 }
 
 /// Room for every call that the door lets in at once, and then some: who
@@ -242,6 +244,26 @@ impl Hosts {
             hosts: Arc::clone(&published.hosts),
             skipped: Arc::clone(&published.skipped),
         }
+    }
+
+    /// What one source owns.
+    pub fn set_of(&self, source: &Source) -> HostSet {
+        self.published.borrow().sets.get(source).cloned().unwrap_or_default()
+    }
+
+    /// Who owns a set, an empty one too.
+    pub fn sources(&self) -> Vec<Source> {
+        self.published.borrow().sets.sources().cloned().collect()
+    }
+
+    /// When a check of any of their services last ended OK, in UTC seconds, of
+    /// those of these hosts that had one.
+    pub async fn last_ok(
+        &self,
+        hosts: HashSet<HostId>,
+    ) -> Result<HashMap<HostId, i64>, ReplaceError> {
+        let nagios = self.published.borrow().nagios.clone().ok_or_else(|| self.gone())?;
+        nagios.last_ok(hosts).await.map_err(|fault| ReplaceError::Unavailable(sentence(&fault)))
     }
 
     /// The metric nodes of the watched hosts, as they change.

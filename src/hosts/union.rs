@@ -17,6 +17,10 @@ impl Sets {
         self.0.get(source)
     }
 
+    pub(super) fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.0.keys()
+    }
+
     pub(super) fn put(&mut self, source: Source, set: HostSet) {
         self.0.insert(source, set);
     }

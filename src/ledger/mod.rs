@@ -45,4 +45,10 @@ impl Rhythm {
     pub fn gap_after(self) -> i64 {
         3 * self.interval
     }
+
+    /// Whether a listing at `at`, by the cloud's clock, and `now`, by ours, is
+    /// late enough to believe an absence since then.
+    pub fn confirms(since: i64, noticed: i64, at: i64, now: i64) -> bool {
+        at - since >= Self::CONFIRM_AFTER && now - noticed >= Self::CONFIRM_AFTER
+    }
 }

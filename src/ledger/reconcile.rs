@@ -174,9 +174,7 @@ impl<'a> Round<'a> {
                 Presence::Missing { since, noticed: self.now, ends }
             }
             Presence::Missing { since, noticed, ends }
-                if witness
-                    && at - since >= Rhythm::CONFIRM_AFTER
-                    && self.now - noticed >= Rhythm::CONFIRM_AFTER =>
+                if witness && Rhythm::confirms(since, noticed, at, self.now) =>
             {
                 let mut life = Life::of(known.segment.as_ref());
                 let by = if ends < since { TimeSource::Estimate } else { TimeSource::Listing };

@@ -96,8 +96,30 @@ impl Sighting {
         Ok(Self { cloud: cloud.into(), began, ended, instances, departed, events })
     }
 
+    /// The listing with these records beside its own; of an id that it names
+    /// already its own word stays.
+    pub fn also(mut self, more: Vec<Instance>) -> Self {
+        let mut known = HashMap::with_capacity(more.len());
+        for one in more {
+            if self.instance(&one.id).is_none() && !self.is_departed(&one.id) {
+                known.insert(one.id.clone(), one);
+            }
+        }
+        self.instances.extend(known.into_values());
+        self.instances.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        self
+    }
+
     pub fn cloud(&self) -> &str {
         &self.cloud
+    }
+
+    pub fn instance(&self, id: &InstanceId) -> Option<&Instance> {
+        self.instances.binary_search_by(|one| one.id.cmp(id)).ok().map(|at| &self.instances[at])
+    }
+
+    pub fn is_departed(&self, id: &InstanceId) -> bool {
+        self.departed.binary_search_by(|one| one.id.cmp(id)).is_ok()
     }
 
     pub fn began(&self) -> i64 {

@@ -91,7 +91,8 @@ fn path_fault(path: &Path) -> Option<&'static str> {
 /// begins a comment, `\` joins lines, braces end objects.
 const UNSAFE: &str = "`~!$%^&*|'\"<>?,()=;\\{}#";
 
-fn object_name_fault(name: &str) -> Option<String> {
+/// Why Nagios would not take it as an object's name.
+pub fn object_name_fault(name: &str) -> Option<String> {
     if name.is_empty() {
         return Some("is empty".to_owned());
     }

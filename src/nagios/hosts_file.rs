@@ -62,7 +62,7 @@ pub struct LiveFile {
     pub count: usize,
 }
 
-/// The names that every host of ours refers to.
+/// The names that hosts of ours refer to where they have none of their own.
 pub(super) struct Names<'a> {
     pub hostgroup: &'a str,
     pub host_template: &'a str,
@@ -71,14 +71,14 @@ pub(super) struct Names<'a> {
 pub(super) fn render<'a>(
     names: &Names<'_>,
     generation: i64,
-    hosts: impl IntoIterator<Item = &'a Host>,
+    hosts: impl IntoIterator<Item = (&'a Host, Option<&'a str>)>,
 ) -> HostsFile {
-    let mut hosts: Vec<&Host> = hosts.into_iter().collect();
-    hosts.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    let mut hosts: Vec<(&Host, Option<&str>)> = hosts.into_iter().collect();
+    hosts.sort_unstable_by(|(a, _), (b, _)| a.id.cmp(&b.id));
     let mut text = String::with_capacity(HEADER.len() + 256 * hosts.len() + 128);
     text.push_str(HEADER);
-    for host in &hosts {
-        write_host(&mut text, host, names);
+    for (host, template) in &hosts {
+        write_host(&mut text, host, template.unwrap_or(names.host_template), names.hostgroup);
     }
     let digest = Digest::of(text.as_bytes());
     let count = hosts.len();
@@ -86,17 +86,17 @@ pub(super) fn render<'a>(
     HostsFile { bytes: text.into_bytes(), digest, count }
 }
 
-fn write_host(text: &mut String, host: &Host, names: &Names<'_>) {
+fn write_host(text: &mut String, host: &Host, template: &str, hostgroup: &str) {
     // The alias is the id and not the display name: Nagios puts the alias on
     // the command lines of notifications, which go through a shell.
     push(
         text,
         format_args!(
             "{BEGIN_HOST}    use           {}\n{HOST_NAME}{id}\n    alias         {id}\n    display_name  {}\n    address       {}\n    hostgroups    {}\n}}\n",
-            names.host_template,
+            template,
             host.display_name,
             host.address,
-            names.hostgroup,
+            hostgroup,
             id = host.id,
         ),
     );
@@ -145,6 +145,14 @@ mod tests {
     use crate::model::{GivenHost, HostSet};
 
     const NAMES: Names<'static> = Names { hostgroup: "atmo-vms", host_template: "atmo_vm" };
+
+    fn render<'a>(
+        names: &Names<'_>,
+        generation: i64,
+        hosts: impl IntoIterator<Item = &'a Host>,
+    ) -> HostsFile {
+        super::render(names, generation, hosts.into_iter().map(|host| (host, None)))
+    }
 
     fn set(ids: &[&str]) -> HostSet {
         let given: Vec<_> = ids

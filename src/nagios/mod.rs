@@ -18,6 +18,7 @@ mod status;
 mod templates;
 mod text;
 mod verify;
+mod witness;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::model::{Host, HostId};
 
-pub use config::Config;
+pub use config::{Config, object_name_fault};
 pub use error::{CommandError, EditError, Error, VerifyError};
 pub use hosts_file::{Digest, HostsFile, LiveFile};
 pub use looks::{OtherSetting, StatusFile};
@@ -79,6 +80,15 @@ impl Nagios {
         &self,
         generation: i64,
         hosts: impl IntoIterator<Item = &'a Host>,
+    ) -> HostsFile {
+        self.render_each(generation, hosts.into_iter().map(|host| (host, None)))
+    }
+
+    /// The same, of hosts that may have templates of their own.
+    pub fn render_each<'a>(
+        &self,
+        generation: i64,
+        hosts: impl IntoIterator<Item = (&'a Host, Option<&'a str>)>,
     ) -> HostsFile {
         let names = hosts_file::Names {
             hostgroup: &self.config.hostgroup,
@@ -176,6 +186,16 @@ impl Nagios {
         self.on_disk(|nagios| {
             let path = nagios.path(nagios.config.status_file.as_ref(), "status_file")?;
             status::program_status(&path)
+        })
+        .await
+    }
+
+    /// When a check of any of their services last ended OK, in UTC seconds, of
+    /// those of these hosts that had one; none while there is no status file.
+    pub async fn last_ok(&self, hosts: HashSet<HostId>) -> Result<HashMap<HostId, i64>, Error> {
+        self.on_disk(move |nagios| {
+            let path = nagios.path(nagios.config.status_file.as_ref(), "status_file")?;
+            witness::last_ok(&path, &hosts)
         })
         .await
     }

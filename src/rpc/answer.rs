@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::cloud::Clouds;
 use crate::hosts::{Generation, Hosts, ReplaceError, RollbackError};
 use crate::inspect::{Inspector, Part};
 use crate::metrics::{Metrics, Question};
@@ -13,8 +14,8 @@ use crate::telemetry::sentence;
 use crate::usage::Usage;
 
 use super::call::{Call, Failure, Reply};
-use super::usage_answer;
 use super::wire::hosts::MetricsQuestion;
+use super::{cloud_answer, usage_answer};
 
 /// What the door's methods are answered from.
 #[derive(Clone, Debug)]
@@ -22,6 +23,7 @@ pub struct Services {
     pub hosts: Hosts,
     pub metrics: Metrics,
     pub shipping: Shipping,
+    pub clouds: Clouds,
     pub usage: Usage,
     pub inspector: Inspector,
 }
@@ -65,6 +67,9 @@ pub(super) async fn answer(services: &Services, call: Call) -> Result<Reply, Fai
         Call::GetUserStats { start, end, username } => {
             usage_answer::stats(&services.usage, (start, end), Some(username)).await
         }
+        Call::GetClouds => Ok(Reply::Clouds(services.clouds.view())),
+        Call::SyncCloud(order) => cloud_answer::sync(&services.clouds, order).await,
+        Call::ReleaseCloud(order) => cloud_answer::release(&services.clouds, order).await,
         Call::GetUsage(asked) => usage_answer::report(&services.usage, asked).await,
         Call::Inspect(part) => {
             let part = match part.as_str() {

@@ -2,6 +2,7 @@
 
 use thrift::ApplicationErrorKind;
 
+use crate::cloud;
 use crate::hosts;
 use crate::inspect::Finding;
 use crate::model::{HostFaults, HostSet, Series};
@@ -27,6 +28,9 @@ pub(super) enum Method {
     GetLeaderboard,
     GetUserStats,
     GetUsage,
+    GetClouds,
+    SyncCloud,
+    ReleaseCloud,
 }
 
 const HOSTS: [Method; 12] = [
@@ -43,7 +47,14 @@ const HOSTS: [Method; 12] = [
     Method::Inspect,
     Method::TraceHost,
 ];
-const CLOUD: [Method; 3] = [Method::GetLeaderboard, Method::GetUserStats, Method::GetUsage];
+const CLOUD: [Method; 6] = [
+    Method::GetLeaderboard,
+    Method::GetUserStats,
+    Method::GetUsage,
+    Method::GetClouds,
+    Method::SyncCloud,
+    Method::ReleaseCloud,
+];
 
 impl Method {
     /// Finds a method by its name, which a multiplexing client puts behind its
@@ -75,6 +86,9 @@ impl Method {
             Method::GetLeaderboard => "get_leaderboard",
             Method::GetUserStats => "get_user_stats",
             Method::GetUsage => "get_usage",
+            Method::GetClouds => "get_clouds",
+            Method::SyncCloud => "sync_cloud",
+            Method::ReleaseCloud => "release_cloud",
         }
     }
 
@@ -106,6 +120,9 @@ pub(super) enum Call {
     GetUsage(wire::cloud::UsageQuestion),
     Inspect(String),
     TraceHost(String),
+    GetClouds,
+    SyncCloud(wire::cloud::CloudOrder),
+    ReleaseCloud(wire::cloud::CloudOrder),
 }
 
 #[derive(Debug)]
@@ -121,6 +138,7 @@ pub(super) enum Reply {
     UserStats(Vec<usage::Group>),
     Usage(usage::Report),
     Findings(Vec<Finding>),
+    Clouds(Vec<cloud::CloudView>),
 }
 
 /// Every failure but the first goes out as the exception of its name where the

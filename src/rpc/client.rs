@@ -23,7 +23,8 @@ use super::wire::cloud;
 use super::wire::hosts::{self as wire, THostsSyncClient};
 
 pub use super::wire::cloud::{
-    ObservationGap, UsageGroup, UsageOrder, UsageQuestion, UsageReport, UsageRow,
+    CloudBlame, CloudOrder, CloudRole, CloudStatus, HeldInstance, ObservationGap, SkippedInstance,
+    UsageGroup, UsageOrder, UsageQuestion, UsageReport, UsageRow,
 };
 pub use super::wire::hosts::{
     Generation, GenerationState, HostsDiff, HostsStatus, HostsView, MetricsQuestion,
@@ -173,6 +174,24 @@ impl Client {
         self.ask("get_usage", question, read_usage_result)
     }
 
+    pub fn get_clouds(&mut self) -> Result<Vec<CloudStatus>, Error> {
+        self.ask("get_clouds", &CloudOrder { name: None, held_token: None }, read_clouds)
+    }
+
+    /// Without a name all.
+    pub fn sync_cloud(&mut self, name: Option<String>) -> Result<Vec<CloudStatus>, Error> {
+        self.ask("sync_cloud", &CloudOrder { name, held_token: None }, read_clouds)
+    }
+
+    /// Only what the token names.
+    pub fn release_cloud(
+        &mut self,
+        name: String,
+        held_token: Option<i64>,
+    ) -> Result<Vec<CloudStatus>, Error> {
+        self.ask("release_cloud", &CloudOrder { name: Some(name), held_token }, read_clouds)
+    }
+
     /// A call of either service with one struct.
     fn ask<T>(
         &mut self,
@@ -246,6 +265,33 @@ fn wire_hosts(hosts: Vec<GivenHost>) -> Vec<wire::Host> {
 }
 
 type Answer = Result<Vec<Series>, Error>;
+
+fn read_clouds(from: &mut dyn TInputProtocol) -> thrift::Result<Result<Vec<CloudStatus>, Error>> {
+    let mut answer = Err(Error::Lost("an answer without a result".to_owned()));
+    each_field(from, &mut |id, kind, from| {
+        match (id, kind) {
+            (0, TType::List) => {
+                let mut clouds = Vec::new();
+                each_element(from, TType::Struct, &mut |from| {
+                    clouds.push(CloudStatus::read_from_in_protocol(from)?);
+                    Ok(())
+                })?;
+                answer = Ok(clouds);
+            }
+            (1, TType::Struct) => {
+                let fault = cloud::BadQuestion::read_from_in_protocol(from)?;
+                answer = Err(Error::BadQuestion(fault.message.unwrap_or_default()));
+            }
+            (2, TType::Struct) => {
+                let fault = cloud::Unavailable::read_from_in_protocol(from)?;
+                answer = Err(Error::Unavailable(fault.message.unwrap_or_default()));
+            }
+            _ => from.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    Ok(answer)
+}
 
 fn read_usage_result(from: &mut dyn TInputProtocol) -> thrift::Result<Result<UsageReport, Error>> {
     let mut answer = Err(Error::Lost("an answer without a result".to_owned()));

@@ -9,7 +9,7 @@ use super::call::{Call, Failure, Method};
 use super::detect::Encoding;
 use super::fields::{each_element, each_field, expect, invalid};
 use super::limits::Limits;
-use super::wire::cloud::{UsageGroup, UsageOrder, UsageQuestion};
+use super::wire::cloud::{CloudOrder, UsageGroup, UsageOrder, UsageQuestion};
 use super::wire::hosts::MetricsQuestion;
 
 /// `arguments` is all of a message behind its head, and was scanned.
@@ -79,6 +79,9 @@ fn read(method: Method, from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
         Method::GetUsage => get_usage(from),
         Method::Inspect => Ok(Call::Inspect(one_text("part", from)?)),
         Method::TraceHost => Ok(Call::TraceHost(one_text("host_name", from)?)),
+        Method::GetClouds => Ok(Call::GetClouds),
+        Method::SyncCloud => Ok(Call::SyncCloud(cloud_order(from)?)),
+        Method::ReleaseCloud => Ok(Call::ReleaseCloud(cloud_order(from)?)),
     }
 }
 
@@ -227,6 +230,25 @@ fn window_and_user(from: &mut dyn TInputProtocol) -> thrift::Result<((i32, i32),
     let start = start.ok_or_else(|| invalid("there is no start_time".to_owned()))?;
     let end = end.ok_or_else(|| invalid("there is no end_time".to_owned()))?;
     Ok(((start, end), username))
+}
+
+fn cloud_order(from: &mut dyn TInputProtocol) -> thrift::Result<CloudOrder> {
+    let mut order = CloudOrder { name: None, held_token: None };
+    each_field(from, &mut |id, kind, from| {
+        if id != 1 {
+            return from.skip(kind);
+        }
+        expect("order", TType::Struct, kind)?;
+        each_field(from, &mut |id, kind, from| {
+            match id {
+                1 => order.name = Some(string("name", kind, from)?),
+                2 => order.held_token = Some(long("held_token", kind, from)?),
+                _ => from.skip(kind)?,
+            }
+            Ok(())
+        })
+    })?;
+    Ok(order)
 }
 
 fn get_usage(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {

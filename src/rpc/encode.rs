@@ -139,6 +139,15 @@ fn replay(
             }
             Method::Inspect => Process::process_inspect(&known, sequence, from, out),
             Method::TraceHost => Process::process_trace_host(&known, sequence, from, out),
+            Method::GetClouds => {
+                TCloudProcessFunctions::process_get_clouds(&known, sequence, from, out)
+            }
+            Method::SyncCloud => {
+                TCloudProcessFunctions::process_sync_cloud(&known, sequence, from, out)
+            }
+            Method::ReleaseCloud => {
+                TCloudProcessFunctions::process_release_cloud(&known, sequence, from, out)
+            }
             Method::GetMetrics | Method::GetLeaderboard | Method::GetUserStats => {
                 Err("no such reply".into())
             }
@@ -160,7 +169,9 @@ fn silent_arguments(method: Method) -> &'static [u8] {
         Method::ReplaceHosts => LIST_AND_BOOL,
         Method::GetHistory => I32,
         Method::Rollback => I64_AND_BOOL,
-        Method::QueryMetrics | Method::GetUsage => STRUCT,
+        Method::QueryMetrics | Method::GetUsage | Method::SyncCloud | Method::ReleaseCloud => {
+            STRUCT
+        }
         Method::Inspect | Method::TraceHost => STRING,
         _ => &[0],
     }

@@ -9,6 +9,7 @@ mod answer;
 mod budget;
 mod call;
 pub mod client;
+mod cloud_answer;
 mod config;
 mod connection;
 mod convert;

@@ -1,7 +1,9 @@
 //! This appliance's own state, in SQLite: the generations of each source's
-//! hosts, and what of them is on disk and proved. What Nagios watches comes
-//! from here and from nowhere else.
+//! hosts, what of them is on disk and proved, how far the perfdata went, and
+//! which absences are held. What Nagios watches comes from here and from
+//! nowhere else.
 
+mod absences;
 mod generations;
 mod host_set;
 mod shipped;
@@ -14,6 +16,7 @@ use serde::Deserialize;
 use crate::disk::{self, DirLock, LockError, SwapError};
 use crate::sqlite::{self, Database, SnapshotFault};
 
+pub use absences::{Absence, Held, HeldBy};
 pub use generations::{
     Applied, Generation, GenerationState, Judgement, LiveSet, NewGeneration, Recorded, Snapshot,
 };

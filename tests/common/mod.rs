@@ -3,6 +3,7 @@
 pub mod appliance;
 pub mod carbon;
 pub mod clients;
+pub mod cloud;
 pub mod cloud_user;
 pub mod commands;
 pub mod flow;
@@ -19,6 +20,7 @@ pub mod openstack;
 pub mod perfdata;
 pub mod postgres;
 pub mod receiver;
+pub mod rounds;
 pub mod slapd;
 pub mod thrift;
 pub mod usage;

@@ -12,6 +12,7 @@ use thrift::protocol::{
 };
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+use weather_balloon::cloud::Clouds;
 use weather_balloon::hosts::Hosts;
 use weather_balloon::inspect::Inspector;
 use weather_balloon::metrics::Metrics;
@@ -90,6 +91,7 @@ impl OpenDoor {
             shipping: Shipping::off(),
             usage,
             inspector: Inspector::default(),
+            clouds: Clouds::none(),
         };
         let (done, served) = std::sync::mpsc::channel();
         let serving = door.serve(services, stop.clone());

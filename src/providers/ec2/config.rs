@@ -50,7 +50,7 @@ pub struct Config {
     pub ca_file: PathBuf,
     /// For one answer.
     #[serde(with = "crate::settings::duration")]
-    pub timeout: Duration,
+    pub request_timeout: Duration,
     /// Before the second attempt where EC2 has too much to do; doubled before
     /// each further one.
     #[serde(with = "crate::settings::duration")]
@@ -90,7 +90,7 @@ impl Default for Config {
             vcpus: BTreeMap::new(),
             page_size: 1000,
             ca_file: PathBuf::new(),
-            timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_secs(60),
             backoff: Duration::from_millis(500),
             max_body: ByteSize::mib(32),
             max_instances: 200_000,
@@ -169,7 +169,9 @@ impl Config {
         if self.page_size != 0 && !(5..=1000).contains(&self.page_size) {
             fault("page_size", "must be from 5 to 1000, or 0");
         }
-        for (key, time, least) in [("timeout", self.timeout, 100), ("backoff", self.backoff, 1)] {
+        for (key, time, least) in
+            [("request_timeout", self.request_timeout, 100), ("backoff", self.backoff, 1)]
+        {
             if time < Duration::from_millis(least) || time > Duration::from_secs(3600) {
                 fault(key, &format!("must be at least {least}ms and at most an hour"));
             }
@@ -249,7 +251,7 @@ mod tests {
             vcpus: BTreeMap::from([("m1".to_owned(), 0)]),
             page_size: 1,
             ca_file: "ca".into(),
-            timeout: Duration::ZERO,
+            request_timeout: Duration::ZERO,
             backoff: Duration::ZERO,
             max_body: ByteSize::b(0),
             max_instances: 0,
@@ -272,7 +274,7 @@ mod tests {
             "counted_states",
             "vcpus",
             "page_size",
-            "timeout",
+            "request_timeout",
             "backoff",
             "max_body",
             "max_instances",

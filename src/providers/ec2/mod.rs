@@ -75,9 +75,9 @@ impl Ec2 {
         let https = asks_sts && !config.sts_endpoint.starts_with("http:")
             || regions.iter().any(|(_, url)| url.scheme() == "https");
         let limits = Limits {
-            connect: config.timeout.min(Duration::from_secs(10)),
-            read: config.timeout,
-            answer: config.timeout,
+            connect: config.request_timeout.min(Duration::from_secs(10)),
+            read: config.request_timeout,
+            answer: config.request_timeout,
             max_body: config.max_body,
         };
         let http = Client::new(https, &config.ca_file, limits)?;
