@@ -348,6 +348,39 @@ fn hosts_are_listed_and_forgotten() {
 }
 
 #[test]
+fn a_copy_is_a_whole_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = open(dir.path(), &Config::default(), START);
+    let points = |slots: std::ops::Range<i64>| -> Vec<_> {
+        slots
+            .flat_map(|slot| (0..20).map(move |n| (slot, n)))
+            .map(|(slot, n)| (format!("nagios.h{n}.load.load1"), START + slot * STEP, n as f64))
+            .collect()
+    };
+    // Some of it sealed, some in the journal only.
+    take(&archive, &points(0..20), START + 20 * STEP);
+    archive.seal_blocking(START + 20 * STEP).unwrap();
+    take(&archive, &points(20..30), START + 30 * STEP);
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join(DATABASE_NAME);
+    archive.backup_blocking(&copy).unwrap();
+    take(&archive, &points(30..31), START + 31 * STEP);
+    let fault = archive.backup_blocking(&copy).unwrap_err().to_string();
+    assert!(fault.contains("must be a new file"), "{fault}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&copy.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+
+    let now = START + 31 * STEP;
+    let ask = |archive: &Archive| {
+        let window = Window::new(START - 1, now).unwrap();
+        archive.answer_blocking(&of_all("*.*"), Some(window), None, now).unwrap()
+    };
+    let found = ask(&open(elsewhere.path(), &Config::default(), now));
+    assert_eq!((known(&found).len(), known(&ask(&archive)).len()), (20 * 30, 20 * 31));
+}
+
+#[test]
 fn the_step_is_the_files_own() {
     let dir = tempfile::tempdir().unwrap();
     let point = [("nagios.a.load.x".to_owned(), START + 299, 1.0)];
@@ -373,7 +406,7 @@ async fn it_opens_beside_the_start() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let batch: Batch = [("nagios.a.load.x", now.as_secs() as i64, 1.5)].into_iter().collect();
     let position = Position { file: "f".to_owned(), offset: 1 };
-    assert_eq!(archive.ingest(batch, position).await.unwrap().kept, 1);
+    assert_eq!(archive.ingest(batch, vec![position]).await.unwrap().kept, 1);
     let found = archive.answer(of_host("a", ""), None, None).await.unwrap();
     assert_eq!(known(&found).len(), 1);
     stop.cancel();
