@@ -4,10 +4,10 @@
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::rpc::client::{HostsStatus, PerfdataStatus, SinkStatus};
+use crate::rpc::client::{ArchiveStatus, HostsStatus, PerfdataStatus, SinkStatus};
 
 use super::args::{CheckArgs, CheckPart, Cli};
-use super::{connect_within, output};
+use super::{check_archive, connect_within, output};
 
 const WAIT: Duration = Duration::from_secs(5);
 /// Seconds that perfdata may wait: a Carbon that restarts is no news, one that
@@ -16,7 +16,7 @@ const LATE_WARNING: i64 = 900;
 const LATE_CRITICAL: i64 = 3600;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Verdict {
+pub(super) enum Verdict {
     Ok,
     Warning,
     Critical,
@@ -35,13 +35,15 @@ impl Verdict {
 }
 
 pub fn run(cli: &Cli, args: &CheckArgs) -> ExitCode {
-    let asked = connect_within(cli, WAIT, WAIT)
-        .and_then(|mut client| Ok((client.get_status()?, client.get_perfdata_status()?)));
+    let asked = connect_within(cli, WAIT, WAIT).and_then(|mut client| {
+        let (hosts, perfdata) = (client.get_status()?, client.get_perfdata_status()?);
+        Ok(Asked { hosts, perfdata, archive: client.get_archive_status()? })
+    });
     match asked {
-        Ok((hosts, perfdata)) => {
+        Ok(asked) => {
             let now =
                 SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-            let found = judge(&hosts, &perfdata, i64::try_from(now).unwrap_or(i64::MAX), args.part);
+            let found = judge(&asked, i64::try_from(now).unwrap_or(i64::MAX), args.part);
             report(found.verdict, &found.text, &found.perfdata)
         }
         Err(fault) => report(Verdict::Critical, &format!("{fault:#}"), ""),
@@ -53,23 +55,41 @@ pub fn unknown(text: &str) -> ExitCode {
     report(Verdict::Unknown, text, "")
 }
 
+/// What the daemon says.
+#[derive(Debug)]
+struct Asked {
+    hosts: HostsStatus,
+    perfdata: PerfdataStatus,
+    archive: ArchiveStatus,
+}
+
 /// What one part says of itself.
 #[derive(Debug)]
-struct Finding {
-    verdict: Verdict,
-    text: String,
-    perfdata: String,
+pub(super) struct Finding {
+    pub(super) verdict: Verdict,
+    pub(super) text: String,
+    pub(super) perfdata: String,
 }
 
 /// The worst of the asked parts speaks for all; each gives its perfdata.
-fn judge(hosts: &HostsStatus, perfdata: &PerfdataStatus, now: i64, part: CheckPart) -> Finding {
+fn judge(asked: &Asked, now: i64, part: CheckPart) -> Finding {
+    let Asked { hosts, perfdata, archive } = asked;
+    // Somebody is measured.
+    let flows = perfdata.enabled.unwrap_or_default() && hosts.watched_count.unwrap_or_default() > 0;
     match part {
         CheckPart::Hosts => judge_hosts(hosts),
         CheckPart::Sync => judge_sync(hosts),
         CheckPart::Perfdata => judge_perfdata(perfdata, now),
+        CheckPart::Archive => check_archive::judge(archive, flows, now),
         CheckPart::All => {
-            let parts = [judge_hosts(hosts), judge_sync(hosts), judge_perfdata(perfdata, now)];
-            let numbers: Vec<_> = parts.iter().map(|part| part.perfdata.clone()).collect();
+            let parts = [
+                judge_hosts(hosts),
+                judge_sync(hosts),
+                judge_perfdata(perfdata, now),
+                check_archive::judge(archive, flows, now),
+            ];
+            let numbers = parts.iter().map(|part| part.perfdata.clone());
+            let numbers: Vec<_> = numbers.filter(|numbers| !numbers.is_empty()).collect();
             let mut worst = None::<Finding>;
             for part in parts {
                 if worst.as_ref().is_none_or(|worst| part.verdict > worst.verdict) {
@@ -78,7 +98,7 @@ fn judge(hosts: &HostsStatus, perfdata: &PerfdataStatus, now: i64, part: CheckPa
             }
             let (verdict, text) =
                 worst.map_or((Verdict::Unknown, String::new()), |w| (w.verdict, w.text));
-            Finding { verdict, text, perfdata: numbers.join(" ").trim().to_owned() }
+            Finding { verdict, text, perfdata: numbers.join(" ") }
         }
     }
 }
@@ -190,7 +210,9 @@ mod tests {
     const NOW: i64 = 100_000;
 
     fn found(hosts: &HostsStatus, part: CheckPart) -> (Verdict, String) {
-        let found = judge(hosts, &flowing(), NOW, part);
+        let archive = check_archive::tests::off();
+        let asked = Asked { hosts: hosts.clone(), perfdata: flowing(), archive };
+        let found = judge(&asked, NOW, part);
         (found.verdict, found.text)
     }
 

@@ -1,7 +1,9 @@
 //! The command line. Answers go to stdout, everything else to stderr.
 
+mod archive;
 mod args;
 mod check;
+mod check_archive;
 mod host_file;
 mod hosts;
 mod metrics;

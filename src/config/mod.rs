@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::{carbon, graphite, hosts, nagios, perfdata, rpc, state, telemetry};
+use crate::{archive, carbon, graphite, hosts, nagios, perfdata, rpc, state, telemetry};
 use sections::Sections;
 
 /// Every part's configuration, checked.
@@ -21,6 +21,7 @@ pub struct Config {
     pub graphite: graphite::Config,
     pub perfdata: perfdata::Config,
     pub carbon: carbon::Config,
+    pub archive: archive::Config,
     pub state: state::Config,
     pub log: telemetry::Config,
 }
@@ -90,6 +91,7 @@ impl Config {
             graphite: sections.take("graphite"),
             perfdata: sections.take("perfdata"),
             carbon: sections.take("carbon"),
+            archive: sections.take("archive"),
             state: sections.take("state"),
             log: sections.take("log"),
         };
@@ -113,6 +115,7 @@ impl Config {
             ("graphite", self.graphite.check()),
             ("perfdata", self.perfdata.check()),
             ("carbon", self.carbon.check()),
+            ("archive", self.archive.check()),
             ("state", self.state.check()),
             ("log", log.into_iter().collect()),
         ];
@@ -127,12 +130,23 @@ impl Config {
             .collect()
     }
 
+    /// Whether measurements are kept in the archive.
+    pub fn archive_is_on(&self) -> bool {
+        self.archive.is_on(!self.graphite.url.is_empty())
+    }
+
     /// The sections that differ and that only a restart takes over.
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let fixed = [
             ("[rpc]", self.rpc != new.rpc),
             ("[perfdata]", self.perfdata != new.perfdata),
             ("[carbon]", self.carbon != new.carbon),
+            (
+                "[archive]",
+                self.archive != new.archive
+                    || self.archive_is_on() != new.archive_is_on()
+                    || self.graphite.prefix != new.graphite.prefix,
+            ),
             ("[state]", self.state != new.state),
             ("[log]", self.log != new.log),
         ];

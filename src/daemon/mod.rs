@@ -10,12 +10,13 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::Archive;
 use crate::config::Config;
 use crate::group::Group;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::nagios::Nagios;
-use crate::shipping::Shipping;
+use crate::shipping::{Shipping, Sinks};
 use crate::state::State;
 use crate::{graphite, rpc, telemetry};
 
@@ -51,10 +52,13 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     let (hosts, keeper, restarter, first_checks) =
         Hosts::start(config.hosts.clone(), nagios, Arc::clone(&state)).await?;
     let graphite = graphite::Client::new(&config.graphite)?;
-    let metrics = Metrics::new(graphite.clone());
+    let archive = config
+        .archive_is_on()
+        .then(|| Archive::new(state.directory(), &config.archive, &config.graphite.prefix));
+    let metrics = Metrics::new(graphite.clone(), archive.clone());
     let live = hosts.live_nodes();
-    let (shipping, crew) =
-        Shipping::start(&config.perfdata, &config.carbon, graphite, state, live).await?;
+    let sinks = Sinks { carbon: &config.carbon, archive: archive.clone(), graphite };
+    let (shipping, crew) = Shipping::start(&config.perfdata, sinks, state, live).await?;
     let door = rpc::Door::bind(&config.rpc).await?;
     for address in door.addresses() {
         tracing::info!(%address, "Thrift is served here");
@@ -64,11 +68,17 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     group.add("generations", |stop| keeper.run(stop));
     group.add("restarts", |stop| restarter.run(stop));
     group.add("first checks", |stop| first_checks.run(stop));
+    if let Some(archive) = archive {
+        group.add("archive", |stop| archive.run(stop));
+    }
     if let Some(spooler) = crew.spooler {
         group.add("perfdata spool", |stop| spooler.run(stop));
     }
-    for carrier in crew.carriers {
+    for carrier in crew.to_carbon {
         group.add("perfdata to Carbon", |stop| carrier.run(stop));
+    }
+    if let Some(carrier) = crew.to_archive {
+        group.add("perfdata to the archive", |stop| carrier.run(stop));
     }
     if let Some(read_back) = crew.read_back {
         group.add("perfdata from Graphite", |stop| read_back.run(stop));
@@ -158,6 +168,7 @@ impl Reloader {
             rpc: self.current.rpc.clone(),
             perfdata: self.current.perfdata.clone(),
             carbon: self.current.carbon.clone(),
+            archive: self.current.archive.clone(),
             state: self.current.state.clone(),
             log: self.current.log.clone(),
             ..new

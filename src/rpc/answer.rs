@@ -10,6 +10,7 @@ use crate::model::{HostFaults, HostId, HostSet, MetricKey, MetricNode, Source, W
 use crate::shipping::Shipping;
 use crate::telemetry::sentence;
 
+use super::archive;
 use super::call::{Call, Failure, Reply};
 use super::wire::hosts::MetricsQuestion;
 
@@ -28,7 +29,7 @@ const MANY_HOSTS: usize = 2_000;
 pub(super) async fn answer(services: &Services, call: Call) -> Result<Reply, Failure> {
     match call {
         Call::GetMetrics { host_name, key } => {
-            let question = question(&host_name, &key, None, None)?;
+            let question = question(&host_name, &key)?;
             metrics(&services.metrics, &question).await
         }
         Call::QueryMetrics(asked) => {
@@ -54,6 +55,11 @@ pub(super) async fn answer(services: &Services, call: Call) -> Result<Reply, Fai
                 unknown @ RollbackError::Unknown(_) => Failure::BadQuestion(sentence(&unknown)),
             })
         }
+        Call::GetArchiveStatus => Ok(archive::status(&services.metrics).await),
+        Call::PruneMetrics(asked) => {
+            archive::prune(&services.metrics, &services.hosts, asked).await
+        }
+        Call::ImportMetrics(given) => archive::import(&services.metrics, given).await,
         Call::Usage => Err(Failure::internal("this appliance keeps no usage: no ledger is set up")),
     }
 }
@@ -95,24 +101,17 @@ fn failed_replace(fault: ReplaceError) -> Failure {
 
 async fn metrics(metrics: &Metrics, question: &Question) -> Result<Reply, Failure> {
     let answer = metrics.answer(question).await;
-    answer.map(Reply::Metrics).map_err(|fault| match fault.blames_question() {
-        true => Failure::BadQuestion(sentence(&fault)),
-        false => Failure::Unavailable(sentence(&fault)),
-    })
+    answer.map(Reply::Metrics).map_err(|fault| archive::failed(&fault))
 }
 
-fn question(
-    host_name: &str,
-    key: &str,
-    window: Option<Window>,
-    max_points: Option<u32>,
-) -> Result<Question, Failure> {
+fn question(host_name: &str, key: &str) -> Result<Question, Failure> {
     let id = HostId::parse(host_name).map_err(|reason| {
         let shown = &host_name[..host_name.floor_char_boundary(HostId::MAX_BYTES)];
         Failure::BadQuestion(format!("the host name {shown:?} {reason}"))
     })?;
     let key = MetricKey::parse(key).map_err(|fault| Failure::BadQuestion(sentence(&fault)))?;
-    Ok(Question { node: MetricNode::of(&id), key, window, max_points })
+    let node = MetricNode::of(&id);
+    Ok(Question { node, key, window: None, max_points: None, source: Default::default() })
 }
 
 fn windowed(asked: MetricsQuestion, now: SystemTime) -> Result<Question, Failure> {
@@ -134,13 +133,16 @@ fn windowed(asked: MetricsQuestion, now: SystemTime) -> Result<Question, Failure
             return Err(Failure::BadQuestion(format!("max_points {points} is not above 0")));
         }
     };
+    let source = archive::source(asked.source)?;
     let text = Option::unwrap_or_default;
-    question(&text(asked.host_name), &text(asked.key), window, max_points)
+    let question = question(&text(asked.host_name), &text(asked.key))?;
+    Ok(Question { window, max_points, source, ..question })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rpc::wire::hosts::MetricsSource;
 
     fn asked(start: Option<i64>, end: Option<i64>, points: Option<i32>) -> MetricsQuestion {
         MetricsQuestion {
@@ -149,6 +151,7 @@ mod tests {
             start_time: start,
             end_time: end,
             max_points: points,
+            source: None,
         }
     }
 
@@ -172,6 +175,7 @@ mod tests {
             asked(None, None, Some(-1)),
             MetricsQuestion { host_name: None, ..asked(None, None, None) },
             MetricsQuestion { key: Some("a|b".to_owned()), ..asked(None, None, None) },
+            MetricsQuestion { source: Some(MetricsSource(3)), ..asked(None, None, None) },
         ] {
             assert!(matches!(windowed(bad, now), Err(Failure::BadQuestion(_))));
         }
@@ -179,11 +183,11 @@ mod tests {
 
     #[test]
     fn what_was_asked_wrongly_is_named() {
-        let Err(Failure::BadQuestion(text)) = question("a b\n", "", None, None) else {
+        let Err(Failure::BadQuestion(text)) = question("a b\n", "") else {
             panic!("the name was taken")
         };
         assert!(text.starts_with("the host name \"a b\\n\" has a character"), "{text}");
-        let Err(Failure::BadQuestion(text)) = question("a", "x.$(id)", None, None) else {
+        let Err(Failure::BadQuestion(text)) = question("a", "x.$(id)") else {
             panic!("the key was taken")
         };
         assert!(text.starts_with("part 2 of the key is \"$(id)\""), "{text}");

@@ -3,9 +3,11 @@
 use thrift::ApplicationErrorKind;
 
 use crate::hosts;
+use crate::metrics::{GivenSeries, Imported, Pruned};
 use crate::model::{HostFaults, HostSet, Series};
 use crate::shipping;
 
+use super::archive::Standing;
 use super::wire;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +22,14 @@ pub(super) enum Method {
     GetHistory,
     Rollback,
     QueryMetrics,
+    GetArchiveStatus,
+    PruneMetrics,
+    ImportMetrics,
     GetLeaderboard,
     GetUserStats,
 }
 
-const HOSTS: [Method; 10] = [
+const HOSTS: [Method; 13] = [
     Method::SetHosts,
     Method::GetMetrics,
     Method::ReplaceHosts,
@@ -35,6 +40,9 @@ const HOSTS: [Method; 10] = [
     Method::GetHistory,
     Method::Rollback,
     Method::QueryMetrics,
+    Method::GetArchiveStatus,
+    Method::PruneMetrics,
+    Method::ImportMetrics,
 ];
 const CLOUD: [Method; 2] = [Method::GetLeaderboard, Method::GetUserStats];
 
@@ -63,6 +71,9 @@ impl Method {
             Method::GetHistory => "get_history",
             Method::Rollback => "rollback",
             Method::QueryMetrics => "query_metrics",
+            Method::GetArchiveStatus => "get_archive_status",
+            Method::PruneMetrics => "prune_metrics",
+            Method::ImportMetrics => "import_metrics",
             Method::GetLeaderboard => "get_leaderboard",
             Method::GetUserStats => "get_user_stats",
         }
@@ -91,6 +102,9 @@ pub(super) enum Call {
     GetHistory(i32),
     Rollback(i64, bool),
     QueryMetrics(wire::hosts::MetricsQuestion),
+    GetArchiveStatus,
+    PruneMetrics(wire::hosts::PruneQuestion),
+    ImportMetrics(Result<Vec<GivenSeries>, String>),
     Usage,
 }
 
@@ -104,6 +118,9 @@ pub(super) enum Reply {
     Status(hosts::Status),
     PerfdataStatus(shipping::View),
     History(Vec<hosts::Generation>),
+    ArchiveStatus(Option<Box<Standing>>),
+    Pruned(Vec<Pruned>),
+    Imported(Imported),
 }
 
 /// Every failure but the first goes out as the exception of its name where the

@@ -13,5 +13,6 @@ pub mod nrpe;
 pub mod perfdata;
 pub mod postgres;
 pub mod receiver;
+pub mod small_disk;
 pub mod thrift;
 pub mod usage;
