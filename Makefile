@@ -1,7 +1,8 @@
 # make build   the release binary: target/release/weather-balloon
 # make test    everything that CI checks; installs what is missing (apt)
-# make demo    Nagios, NRPE, Carbon, graphite-web and the appliance on
-#              loopback, until Ctrl-C; with ONCE=1 it ends by itself
+# make demo    Nagios, NRPE and the appliance on loopback, until Ctrl-C; with
+#              GRAPHITE=1 Carbon and graphite-web, too; with ONCE=1 it ends by
+#              itself
 # make bench   the figures, into benches/RESULTS.md
 # make clean
 
@@ -22,7 +23,7 @@ test:
 	$(CARGO) test --locked $(QUIET)
 
 demo:
-	ONCE=$(ONCE) bash demo/run.sh
+	ONCE=$(ONCE) GRAPHITE=$(GRAPHITE) bash demo/run.sh
 
 bench:
 	bash tests/install.sh
