@@ -18,6 +18,7 @@ pub mod telemetry;
 pub mod archive;
 pub mod carbon;
 pub mod graphite;
+pub mod listen;
 pub mod nagios;
 pub mod perfdata;
 pub mod providers;

@@ -15,11 +15,12 @@ use common::thrift::{
     read_bytes, read_to_close, series, tcp_client,
 };
 use thrift::ApplicationErrorKind;
+use weather_balloon::listen::{self, ListenError};
 use weather_balloon::model::{Datapoint, GivenHost, Series};
 use weather_balloon::rpc::client::{Client, Error as ClientError, MetricsQuestion};
 use weather_balloon::rpc::wire::cloud::{CloudSyncClient, TCloudSyncClient};
 use weather_balloon::rpc::wire::hosts::THostsSyncClient;
-use weather_balloon::rpc::{Config, Door, Error, ListenError};
+use weather_balloon::rpc::{Config, Door, Error};
 use weather_balloon::settings::ByteSize;
 
 const ENCODINGS: [Encoding; 3] = [Encoding::Binary, Encoding::OldBinary, Encoding::Compact];
@@ -450,14 +451,20 @@ fn a_unix_socket_is_for_its_owner_and_group() {
 
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let second = runtime.block_on(Door::bind(&config)).err();
-    assert!(matches!(second, Some(Error::Listen(ListenError::InUse(_)))), "{second:?}");
+    assert!(
+        matches!(second, Some(Error::Listen(listen::Error::Listen(ListenError::InUse(_))))),
+        "{second:?}"
+    );
     assert!(path.exists());
     drop(door);
     assert!(!path.exists(), "the socket was left behind");
 
     std::fs::File::create(&path).unwrap();
     let refused = runtime.block_on(Door::bind(&config)).err();
-    assert!(matches!(refused, Some(Error::Listen(ListenError::NotASocket(_)))), "{refused:?}");
+    assert!(
+        matches!(refused, Some(Error::Listen(listen::Error::Listen(ListenError::NotASocket(_))))),
+        "{refused:?}"
+    );
     assert!(path.exists());
 }
 

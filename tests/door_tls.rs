@@ -15,7 +15,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use weather_balloon::rpc::{Config, Door, Error, TlsConfig};
+use weather_balloon::listen::{self, TlsConfig};
+use weather_balloon::rpc::{Config, Door, Error};
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 
@@ -119,7 +120,7 @@ fn what_is_wrong_with_the_files_is_said() {
     let fault = |tls: TlsConfig| {
         let config = Config { tls, ..good.clone() };
         let fault = runtime.block_on(Door::bind(&config)).err().unwrap();
-        let Error::Tls(fault) = fault else { panic!("{fault}") };
+        let Error::Listen(listen::Error::Tls(fault)) = fault else { panic!("{fault}") };
         let mut text = fault.to_string();
         let mut source = std::error::Error::source(&fault);
         while let Some(cause) = source {

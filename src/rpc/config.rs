@@ -1,10 +1,8 @@
-use std::fmt;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::listen::{Endpoint, TlsConfig};
 use crate::settings::{ByteSize, duration};
 
 /// The section `[rpc]`.
@@ -65,70 +63,6 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(3600),
             write_timeout: Duration::from_secs(30),
             call_timeout: Duration::from_secs(600),
-        }
-    }
-}
-
-/// The section `[rpc.tls]`: all three files, or none. PEM.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(default, deny_unknown_fields)]
-pub struct TlsConfig {
-    /// Our certificate and its chain.
-    pub cert_file: PathBuf,
-    pub key_file: PathBuf,
-    /// Who signs the certificates that clients must show.
-    pub client_ca_file: PathBuf,
-}
-
-impl TlsConfig {
-    fn files(&self) -> [(&'static str, &PathBuf); 3] {
-        [
-            ("tls.cert_file", &self.cert_file),
-            ("tls.key_file", &self.key_file),
-            ("tls.client_ca_file", &self.client_ca_file),
-        ]
-    }
-
-    fn is_set(&self) -> bool {
-        self.files().iter().any(|(_, path)| !path.as_os_str().is_empty())
-    }
-}
-
-/// Where the door listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    /// Loopback only.
-    Tcp(SocketAddr),
-    /// With client certificates.
-    Tls(SocketAddr),
-    Unix(PathBuf),
-}
-
-impl Endpoint {
-    pub fn parse(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            if !path.starts_with('/') {
-                return Err(format!("{text:?} needs an absolute path after \"unix:\""));
-            }
-            return Ok(Self::Unix(path.into()));
-        }
-        let (tls, address) =
-            text.strip_prefix("tls:").map_or((false, text), |address| (true, address));
-        let address: SocketAddr = address.parse().map_err(|_| {
-            format!(
-                "{text:?} is no address; write \"127.0.0.1:8000\", \"[::1]:8000\", \"tls:IP:PORT\" or \"unix:/path\""
-            )
-        })?;
-        Ok(if tls || !address.ip().is_loopback() { Self::Tls(address) } else { Self::Tcp(address) })
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Endpoint::Tcp(address) => write!(f, "{address}"),
-            Endpoint::Tls(address) => write!(f, "tls:{address}"),
-            Endpoint::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }

@@ -1,40 +1,35 @@
 //! Who comes in, who stays, who has to go.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::{sleep_until, timeout, timeout_at};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::listen::{self, Accepted, Endpoint, Listeners};
+
 use super::answer::Services;
-use super::config::{Config, Endpoint};
+use super::config::Config;
 use super::connection::{Connection, End, Peer, Shared};
-use super::listener::{Accepted, ListenError, Listener};
 use super::slot::{Slot, now};
-use super::tls::{TlsError, acceptor};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("[rpc] {key}: {reason}")]
     Config { key: &'static str, reason: String },
-    #[error("the Thrift door cannot open")]
-    Listen(#[from] ListenError),
-    #[error("[rpc.tls]")]
-    Tls(#[from] TlsError),
+    #[error("the Thrift door, [rpc], cannot open")]
+    Listen(#[from] listen::Error),
 }
 
 /// The bound sockets. Nobody is answered before [`Door::serve`].
 pub struct Door {
     config: Config,
-    listeners: Vec<Listener>,
+    listeners: Listeners,
     addresses: Vec<Endpoint>,
 }
 
@@ -44,29 +39,7 @@ impl Door {
         if let Some((key, reason)) = config.check().into_iter().next() {
             return Err(Error::Config { key, reason });
         }
-        let mut listeners = Vec::new();
-        let mut addresses = Vec::new();
-        let mut tls: Option<TlsAcceptor> = None;
-        for text in &config.listen {
-            let endpoint =
-                Endpoint::parse(text).map_err(|reason| Error::Config { key: "listen", reason })?;
-            let listener = match &endpoint {
-                Endpoint::Tcp(address) => Listener::Tcp(Listener::tcp(*address).await?),
-                Endpoint::Unix(path) => Listener::unix(path).await?,
-                Endpoint::Tls(address) => {
-                    let acceptor = match &tls {
-                        Some(acceptor) => acceptor.clone(),
-                        None => tls.insert(acceptor(&config.tls)?).clone(),
-                    };
-                    Listener::Tls(Listener::tcp(*address).await?, acceptor)
-                }
-            };
-            let bound = listener
-                .endpoint()
-                .map_err(|source| ListenError::Bind { endpoint: endpoint.clone(), source })?;
-            addresses.push(bound);
-            listeners.push(listener);
-        }
+        let (listeners, addresses) = Listeners::bind(&config.listen, &config.tls).await?;
         Ok(Self { config: config.clone(), listeners, addresses })
     }
 
@@ -89,7 +62,6 @@ impl Door {
         let mut sweep = tokio::time::interval(
             (idle / 4).clamp(Duration::from_millis(10), Duration::from_secs(10)),
         );
-        let mut next = 0;
         let mut pause = None;
         loop {
             tokio::select! {
@@ -100,13 +72,13 @@ impl Door {
                     guests.shared.journal.catch_up();
                 }
                 () = wait_for(pause), if pause.is_some() => pause = None,
-                accepted = accept(&listeners, &mut next), if pause.is_none() => match accepted {
+                accepted = listeners.accept(), if pause.is_none() => match accepted {
                     Ok(accepted) => guests.admit(accepted, config.message_timeout),
                     Err(fault) => pause = guests.failed_accept(&fault),
                 },
             }
         }
-        listeners.clear();
+        listeners.close();
         guests.leave().await;
         Ok(())
     }
@@ -116,21 +88,6 @@ async fn wait_for(until: Option<tokio::time::Instant>) {
     if let Some(until) = until {
         sleep_until(until).await;
     }
-}
-
-/// The next connection of any listener, each in its turn.
-async fn accept(listeners: &[Listener], next: &mut usize) -> io::Result<Accepted> {
-    poll_fn(|cx| {
-        for offset in 0..listeners.len() {
-            let at = (*next + offset) % listeners.len();
-            if let Poll::Ready(accepted) = listeners[at].poll_accept(cx) {
-                *next = at + 1;
-                return Poll::Ready(accepted);
-            }
-        }
-        Poll::Pending
-    })
-    .await
 }
 
 fn refuse(shared: &Shared, peer: Peer, why: &End) {

@@ -20,19 +20,16 @@ mod encode;
 mod fields;
 mod journal;
 mod limits;
-mod listener;
 mod metrics_reply;
 #[cfg(test)]
 mod samples;
 mod scan;
 mod slot;
-mod tls;
 // `gen` is a reserved word since edition 2024.
 #[path = "gen/mod.rs"]
 pub mod wire;
 
+pub use crate::listen::Endpoint;
 pub use answer::Services;
-pub use config::{Config, Endpoint, Fault, TlsConfig};
+pub use config::{Config, Fault};
 pub use door::{Door, Error};
-pub use listener::ListenError;
-pub use tls::TlsError;

@@ -1,6 +1,7 @@
-//! The sockets the door listens on.
+//! The sockets of a door.
 
 use std::fs::Permissions;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -12,7 +13,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::disk::staged_name;
 
-use super::config::Endpoint;
+use super::endpoint::Endpoint;
+use super::tls::{TlsConfig, TlsError, acceptor};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
@@ -24,20 +26,87 @@ pub enum ListenError {
     NotASocket(PathBuf),
 }
 
-pub(super) enum Listener {
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("listen: {0}")]
+    Address(String),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error("tls")]
+    Tls(#[from] TlsError),
+}
+
+/// The bound sockets of one door.
+pub struct Listeners {
+    listeners: Vec<Listener>,
+    /// Whose turn it is.
+    next: usize,
+}
+
+impl Listeners {
+    /// Binds every address, or none. Also says what they are: in the order
+    /// given, with the ports that port 0 became.
+    pub async fn bind(listen: &[String], tls: &TlsConfig) -> Result<(Self, Vec<Endpoint>), Error> {
+        let mut listeners = Vec::new();
+        let mut addresses = Vec::new();
+        let mut ready: Option<TlsAcceptor> = None;
+        for text in listen {
+            let endpoint = Endpoint::parse(text).map_err(Error::Address)?;
+            let listener = match &endpoint {
+                Endpoint::Tcp(address) => Listener::Tcp(Listener::tcp(*address).await?),
+                Endpoint::Unix(path) => Listener::unix(path).await?,
+                Endpoint::Tls(address) => {
+                    let acceptor = match &ready {
+                        Some(acceptor) => acceptor.clone(),
+                        None => ready.insert(acceptor(tls)?).clone(),
+                    };
+                    Listener::Tls(Listener::tcp(*address).await?, acceptor)
+                }
+            };
+            let bound = listener
+                .endpoint()
+                .map_err(|source| ListenError::Bind { endpoint: endpoint.clone(), source })?;
+            addresses.push(bound);
+            listeners.push(listener);
+        }
+        Ok((Self { listeners, next: 0 }, addresses))
+    }
+
+    /// The next connection of any listener, each in its turn.
+    pub async fn accept(&mut self) -> io::Result<Accepted> {
+        poll_fn(|cx| {
+            for offset in 0..self.listeners.len() {
+                let at = (self.next + offset) % self.listeners.len();
+                if let Poll::Ready(accepted) = self.listeners[at].poll_accept(cx) {
+                    self.next = at + 1;
+                    return Poll::Ready(accepted);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Nobody can connect any more.
+    pub fn close(&mut self) {
+        self.listeners.clear();
+    }
+}
+
+enum Listener {
     Tcp(TcpListener),
     Tls(TcpListener, TlsAcceptor),
     Unix(UnixListener, SocketFile),
 }
 
-pub(super) enum Accepted {
+pub enum Accepted {
     Tcp(TcpStream, SocketAddr),
     Tls(TcpStream, SocketAddr, TlsAcceptor),
     Unix(UnixStream),
 }
 
 impl Listener {
-    pub(super) async fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    async fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
         TcpListener::bind(address)
             .await
             .map_err(|source| ListenError::Bind { endpoint: Endpoint::Tcp(address), source })
@@ -45,7 +114,7 @@ impl Listener {
 
     /// A socket file that only we and our group may use. One that nobody
     /// answers on is what an earlier process has left, and is replaced.
-    pub(super) async fn unix(path: &Path) -> Result<Self, ListenError> {
+    async fn unix(path: &Path) -> Result<Self, ListenError> {
         let wrap = |source| ListenError::Bind { endpoint: Endpoint::Unix(path.into()), source };
         match std::fs::symlink_metadata(path) {
             Err(fault) if fault.kind() == ErrorKind::NotFound => {}
@@ -73,7 +142,7 @@ impl Listener {
         Ok(Self::Unix(listener, file))
     }
 
-    pub(super) fn endpoint(&self) -> io::Result<Endpoint> {
+    fn endpoint(&self) -> io::Result<Endpoint> {
         Ok(match self {
             Listener::Tcp(listener) => Endpoint::Tcp(listener.local_addr()?),
             Listener::Tls(listener, _) => Endpoint::Tls(listener.local_addr()?),
@@ -81,7 +150,7 @@ impl Listener {
         })
     }
 
-    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         Poll::Ready(Ok(match self {
             Listener::Tcp(listener) => {
                 let (stream, peer) = ready!(listener.poll_accept(cx))?;
@@ -99,7 +168,7 @@ impl Listener {
 }
 
 /// Removes the file when dropped, unless another process has put its own there.
-pub(super) struct SocketFile {
+struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
 }

@@ -1,0 +1,9 @@
+//! Where a door can be reached: loopback, TLS on any address, a unix socket.
+
+mod endpoint;
+mod socket;
+mod tls;
+
+pub use endpoint::Endpoint;
+pub use socket::{Accepted, Error, ListenError, Listeners};
+pub use tls::{TlsConfig, TlsError};
