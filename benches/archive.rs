@@ -113,14 +113,22 @@ impl Peers {
 }
 
 fn table(days: &Days, few: &Told, many: Option<&Told>, peers: Option<&Peers>) {
-    println!("\n| what | target | measured | peer of the same run | verdict |\n|---|---|---|---|---|");
+    println!(
+        "\n| what | target | measured | peer of the same run | verdict |\n|---|---|---|---|---|"
+    );
     let row = |what: &str, target: &str, measured: String, peer: String, met: bool| {
         let verdict = if met { "met" } else { "MISSED" };
         println!("| {what} | {target} | {measured} | {peer} | {verdict} |");
     };
     let bytes = days.bytes_a_series;
     let whisper = peers.map_or("-".to_owned(), |p| format!("whisper {:.0} B", p.whisper_bytes));
-    row("bytes per series of 90 days", "under 22 kB", format!("{bytes:.0} B"), whisper, bytes < 22e3);
+    row(
+        "bytes per series of 90 days",
+        "under 22 kB",
+        format!("{bytes:.0} B"),
+        whisper,
+        bytes < 22e3,
+    );
     let points = days.points_a_cpu_second;
     let times = peers.map(|p| points / p.carbon_points);
     row(

@@ -96,7 +96,9 @@ for line in sys.stdin:
     let ask = || {
         let before = workers();
         let (status, body) = graphite
-            .get("/render?format=json&from=-24h&noCache=1&target=nagios.*.*.*&target=nagios.*.*.*.*")
+            .get(
+                "/render?format=json&from=-24h&noCache=1&target=nagios.*.*.*&target=nagios.*.*.*.*",
+            )
             .unwrap();
         let found = body.matches("\"target\"").count();
         assert_eq!((status, found), (200, series), "{}", &body[..body.len().min(300)]);
