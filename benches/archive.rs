@@ -12,7 +12,6 @@
     reason = "a benchmark fails by panicking"
 )]
 
-#[allow(dead_code, reason = "the benchmark uses a part of the rigs")]
 #[path = "../tests/common/mod.rs"]
 mod common;
 #[path = "archive/peers.rs"]
@@ -112,14 +111,15 @@ impl Peers {
     }
 }
 
+fn row(what: &str, target: &str, measured: String, peer: String, met: bool) {
+    let verdict = if met { "met" } else { "MISSED" };
+    println!("| {what} | {target} | {measured} | {peer} | {verdict} |");
+}
+
 fn table(days: &Days, few: &Told, many: Option<&Told>, peers: Option<&Peers>) {
     println!(
         "\n| what | target | measured | peer of the same run | verdict |\n|---|---|---|---|---|"
     );
-    let row = |what: &str, target: &str, measured: String, peer: String, met: bool| {
-        let verdict = if met { "met" } else { "MISSED" };
-        println!("| {what} | {target} | {measured} | {peer} | {verdict} |");
-    };
     let bytes = days.bytes_a_series;
     let whisper = peers.map_or("-".to_owned(), |p| format!("whisper {:.0} B", p.whisper_bytes));
     row(
@@ -162,6 +162,10 @@ fn table(days: &Days, few: &Told, many: Option<&Told>, peers: Option<&Peers>) {
         peers.map_or("-".to_owned(), |p| format!("graphite-web {:.0} ms", p.render_ms)),
         less.is_none_or(|less| less >= 7.0),
     );
+    memory_table(few, many);
+}
+
+fn memory_table(few: &Told, many: Option<&Told>) {
     let memory = few.number("MB of memory more at the peak");
     row(
         "memory at 20,000 series, two hours and a seal",

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use weather_balloon::config::{Config, Error};
-use weather_balloon::{archive, carbon, graphite, hosts, nagios, perfdata, rpc, state, telemetry};
+use weather_balloon::{
+    archive, carbon, graphite, hosts, listen, nagios, perfdata, rpc, state, telemetry,
+};
 
 const SHIPPED: &str = include_str!("../packaging/weather-balloon.toml");
 
@@ -50,7 +52,7 @@ fn the_shipped_file_documents_every_key() {
     let mut rpc = known_keys::<rpc::Config>();
     assert!(rpc.remove("tls"), "[rpc.tls] is a section of its own");
     assert_eq!(documented_keys("rpc"), rpc);
-    assert_eq!(documented_keys("rpc.tls"), known_keys::<rpc::TlsConfig>());
+    assert_eq!(documented_keys("rpc.tls"), known_keys::<listen::TlsConfig>());
     let both =
         known_keys::<nagios::Config>().union(&known_keys::<hosts::Config>()).cloned().collect();
     assert_eq!(documented_keys("nagios"), both);

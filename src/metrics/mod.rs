@@ -93,11 +93,6 @@ impl Metrics {
         Self { memory: Some(series.into()), ..Self::new(None, None) }
     }
 
-    /// Whether there is an archive.
-    pub fn has_archive(&self) -> bool {
-        self.archive.is_some()
-    }
-
     /// The nodes above every host's node in the archive.
     pub fn archive_prefix(&self) -> Option<&str> {
         self.archive.as_ref().map(Archive::prefix)
