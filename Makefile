@@ -4,8 +4,9 @@
 #              the packages, into target/packages
 # make test-packages
 #              the packages in a booted system (root, Debian; else skipped)
-# make demo    Nagios, NRPE, Carbon, graphite-web and the appliance on
-#              loopback, until Ctrl-C; with ONCE=1 it ends by itself
+# make demo    Nagios, NRPE and the appliance on loopback, until Ctrl-C; with
+#              GRAPHITE=1 Carbon and graphite-web, too; with ONCE=1 it ends by
+#              itself
 # make bench   the figures, into benches/RESULTS.md
 # make clean
 
@@ -32,7 +33,7 @@ test-packages:
 	bash tests/packages.sh
 
 demo:
-	ONCE=$(ONCE) bash demo/run.sh
+	ONCE=$(ONCE) GRAPHITE=$(GRAPHITE) bash demo/run.sh
 
 bench:
 	bash tests/install.sh

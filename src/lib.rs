@@ -26,6 +26,7 @@ pub mod perfdata;
 pub mod providers;
 pub mod state;
 pub mod store;
+pub mod whisper;
 // floor 3: the jobs
 pub mod backup;
 pub mod hosts;

@@ -120,7 +120,7 @@ fn hosts_are_set_shown_and_compared() {
 #[test]
 fn what_is_wrong_is_said_and_told_by_the_exit_code() {
     let nagios = Nagios::start_new(Settings::default());
-    let appliance = Appliance::start_new(&nagios, QUICK, "");
+    let appliance = Appliance::start_new(&nagios, QUICK, "[archive]\nenabled = false");
     let bad = "id,address\na b,::1\nok,$(id)\nx,::1\nx,::2\n";
     for (words, input, code, parts) in [
         (
@@ -144,6 +144,11 @@ fn what_is_wrong_is_said_and_told_by_the_exit_code() {
         (&["hosts", "set", "/no/such/file"], "", 1, &["cannot read /no/such/file"]),
         (&["metrics", "a b"], "", 1, &["the host name \"a b\""]),
         (&["metrics", "a"], "", 75, &["[graphite] url"]),
+        (&["metrics", "a", "--source", "archive"], "", 75, &["the archive is off"]),
+        (&["metrics", "a", "--source", "graphite"], "", 75, &["set [graphite] url"]),
+        (&["metrics", "prune", "--gone"], "", 75, &["the archive is off"]),
+        (&["metrics", "prune"], "", 2, &["<HOST>"]),
+        (&["metrics", "import-whisper", "/no/such"], "", 1, &["the archive is off"]),
         (&["metrics", "a", "--from", "yesterday"], "", 1, &["\"yesterday\" is no time"]),
         (&["--address", "nonsense", "hosts", "list"], "", 2, &["is no address of the daemon"]),
         (
@@ -224,7 +229,7 @@ fn grammatical(line: &str) -> bool {
 #[test]
 fn the_plugin_says_one_line_whatever_happens() {
     let mut nagios = Nagios::start_new(Settings::default());
-    let mut appliance = Appliance::start_new(&nagios, QUICK, "");
+    let mut appliance = Appliance::start_new(&nagios, QUICK, "[archive]\nenabled = false");
     let (code, line) = check(&appliance, &["hosts"]);
     assert_eq!(
         (code, line.as_str()),
@@ -422,7 +427,7 @@ fn metrics_are_listed_and_drawn() {
     let plot = out(&done(appliance.cli(&["metrics", "h", "--plot"])));
     for part in [
         "load.load1  (newest 3)",
-        "│▁ █",
+        "│▁▁█",
         "2027-01-15 08:00:00 to 2027-01-15 08:20:00 UTC",
         "ping.rta  (newest 0.25)",
     ] {
@@ -461,6 +466,8 @@ fn every_command_explains_itself() {
         &["usage"],
         &["usage", "top"],
         &["usage", "user"],
+        &["metrics", "prune"],
+        &["metrics", "import-whisper"],
         &["check"],
         &["doctor"],
         &["setup"],

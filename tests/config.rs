@@ -11,7 +11,7 @@ use weather_balloon::config::{Config, Error};
 use weather_balloon::directory;
 use weather_balloon::providers::{ec2, openstack};
 use weather_balloon::{
-    carbon, graphite, hosts, listen, nagios, perfdata, rpc, state, store, telemetry,
+    archive, carbon, graphite, hosts, listen, nagios, perfdata, rpc, state, store, telemetry,
 };
 
 const SHIPPED: &str = include_str!("../packaging/weather-balloon.toml");
@@ -64,6 +64,7 @@ fn the_shipped_file_documents_every_key() {
     assert_eq!(documented_keys("graphite"), known_keys::<graphite::Config>());
     assert_eq!(documented_keys("perfdata"), known_keys::<perfdata::Config>());
     assert_eq!(documented_keys("carbon"), known_keys::<carbon::Config>());
+    assert_eq!(documented_keys("archive"), known_keys::<archive::Config>());
     assert_eq!(documented_keys("state"), known_keys::<state::Config>());
     assert_eq!(documented_keys("store"), known_keys::<store::Config>());
     assert_eq!(documented_keys("log"), known_keys::<telemetry::Config>());
@@ -128,6 +129,8 @@ fn faults_of_sense_are_told_at_once_too() {
         min_restart_interval = "1ms"
         [graphite]
         url = "ftp://x"
+        [archive]
+        keep = "1h"
         [state]
         directory = "here"
         "#,
@@ -139,10 +142,28 @@ fn faults_of_sense_are_told_at_once_too() {
         "[nagios] config: ",
         "[nagios] min_restart_interval: ",
         "[graphite] url: ",
+        "[archive] keep: ",
         "[state] directory: ",
     ] {
         assert!(told.contains(part), "{part:?} is not in:\n{told}");
     }
+}
+
+#[test]
+fn what_a_reload_cannot_change_is_named() {
+    let with = |text: &str| parse(text).unwrap();
+    let plain = with("");
+    assert!(plain.archive_is_on());
+    assert_eq!(plain.needs_restart(&with("[archive]\nkeep = \"30d\"")), ["[archive]"]);
+    assert_eq!(plain.needs_restart(&with("[graphite]\nprefix = \"x\"")), ["[archive]"]);
+    // "auto" turns with the url.
+    let graphite = with("[graphite]\nurl = \"http://127.0.0.1:8080\"");
+    assert!(!graphite.archive_is_on());
+    assert_eq!(plain.needs_restart(&graphite), ["[archive]"]);
+    let both = with("[graphite]\nurl = \"http://127.0.0.1:8080\"\n[archive]\nenabled = true");
+    assert!(both.archive_is_on());
+    let other = with("[graphite]\nurl = \"http://127.0.0.1:81\"\n[archive]\nenabled = true");
+    assert_eq!(both.needs_restart(&other), [""; 0]);
 }
 
 #[test]

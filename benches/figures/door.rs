@@ -32,7 +32,7 @@ pub async fn serve(url: Option<&str>) -> anyhow::Result<()> {
         None => Metrics::in_memory(canned::series(SERIES, POINTS)?),
         Some(url) => {
             let config = graphite::Config { url: url.to_owned(), ..graphite::Config::default() };
-            Metrics::new(graphite::Client::new(&config)?)
+            Metrics::new(graphite::Client::new(&config)?, None)
         }
     };
     let config = rpc::Config { listen: vec!["127.0.0.1:0".to_owned()], ..rpc::Config::default() };

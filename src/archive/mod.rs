@@ -74,6 +74,8 @@ pub struct KnownNode {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     pub path: PathBuf,
+    /// Seconds between two points of a series.
+    pub step: i64,
     /// Of the file and its journal.
     pub bytes: u64,
     pub series: usize,

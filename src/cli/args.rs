@@ -66,8 +66,9 @@ pub enum Command {
     /// The machines that Nagios watches.
     #[command(subcommand)]
     Hosts(HostsCommand),
-    /// What was measured on a machine.
-    Metrics(MetricsArgs),
+    /// What was measured on a machine; `metrics prune` and `metrics
+    /// import-whisper` tend the archive.
+    Metrics(Box<MetricsArgs>),
     /// Who used how much.
     #[command(subcommand)]
     Usage(UsageCommand),
@@ -252,9 +253,13 @@ pub struct ChangeArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct MetricsArgs {
+    #[command(subcommand)]
+    pub command: Option<MetricsCommand>,
     /// The machine, by its id.
-    pub host: String,
+    #[arg(required = true)]
+    pub host: Option<String>,
     /// What of it: names and "*" between dots, such as load.load1.
     #[arg(default_value = "*.*")]
     pub key: String,
@@ -268,9 +273,50 @@ pub struct MetricsArgs {
     /// At most so many points a series, averaged.
     #[arg(long, value_name = "N")]
     pub points: Option<i32>,
+    /// Who answers; auto: Graphite when [graphite] url is set, else the archive.
+    #[arg(long, value_name = "WHO", value_enum, default_value_t = MetricsFrom::Auto)]
+    pub source: MetricsFrom,
     /// Draw the series instead of listing their points.
     #[arg(long)]
     pub plot: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MetricsFrom {
+    Auto,
+    Graphite,
+    Archive,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum MetricsCommand {
+    /// Forget what the archive has of machines; shows what would go unless
+    /// --apply is given.
+    Prune(PruneArgs),
+    /// Take an old Graphite's measurements into the gaps of the archive.
+    ImportWhisper(WhisperArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// The machines, by their ids.
+    #[arg(value_name = "HOST", required_unless_present = "gone", conflicts_with = "gone")]
+    pub hosts: Vec<String>,
+    /// All that are not watched and were not measured for long.
+    #[arg(long)]
+    pub gone: bool,
+    /// How long, or since when.
+    #[arg(long, value_name = "TIME", default_value = "30d", requires = "gone")]
+    pub older: String,
+    /// Do it.
+    #[arg(long)]
+    pub apply: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct WhisperArgs {
+    /// Graphite's whisper directory, the one that holds "nagios".
+    pub directory: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,6 @@
 //! The command line. Answers go to stdout, everything else to stderr.
 
+mod archive;
 mod args;
 mod backup;
 mod bars;

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::cloud::{self, Kind};
-use crate::{carbon, directory, graphite, hosts, nagios, perfdata, rpc, state, store, telemetry};
+use crate::{
+    archive, carbon, directory, graphite, hosts, nagios, perfdata, rpc, state, store, telemetry,
+};
 use sections::Sections;
 
 /// Every part's configuration, checked.
@@ -23,6 +25,7 @@ pub struct Config {
     pub graphite: graphite::Config,
     pub perfdata: perfdata::Config,
     pub carbon: carbon::Config,
+    pub archive: archive::Config,
     pub state: state::Config,
     pub store: store::Config,
     pub clouds: Vec<(cloud::Config, Kind)>,
@@ -96,6 +99,7 @@ impl Config {
             graphite: sections.take("graphite"),
             perfdata: sections.take("perfdata"),
             carbon: sections.take("carbon"),
+            archive: sections.take("archive"),
             state: sections.take("state"),
             store: sections.take("store"),
             clouds: clouds::take(&mut sections),
@@ -140,6 +144,7 @@ impl Config {
             ("graphite", self.graphite.check()),
             ("perfdata", self.perfdata.check()),
             ("carbon", self.carbon.check()),
+            ("archive", self.archive.check()),
             ("state", self.state.check()),
             ("store", self.store.check()),
             ("directory", self.directory.check()),
@@ -156,12 +161,23 @@ impl Config {
             .collect()
     }
 
+    /// Whether measurements are kept in the archive.
+    pub fn archive_is_on(&self) -> bool {
+        self.archive.is_on(!self.graphite.url.is_empty())
+    }
+
     /// The sections that differ and that only a restart takes over.
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let fixed = [
             ("[rpc]", self.rpc != new.rpc),
             ("[perfdata]", self.perfdata != new.perfdata),
             ("[carbon]", self.carbon != new.carbon),
+            (
+                "[archive]",
+                self.archive != new.archive
+                    || self.archive_is_on() != new.archive_is_on()
+                    || self.graphite.prefix != new.graphite.prefix,
+            ),
             ("[state]", self.state != new.state),
             ("[[cloud]]", self.clouds != new.clouds),
             ("[directory]", self.directory != new.directory),

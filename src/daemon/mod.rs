@@ -12,6 +12,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::Archive;
 use crate::cloud::{Cloud, Clouds};
 use crate::config::Config;
 use crate::directory::Directory;
@@ -21,7 +22,7 @@ use crate::inspect::{Inspector, Running, Subjects};
 use crate::metrics::Metrics;
 use crate::nagios::Nagios;
 use crate::providers::ec2::Environment;
-use crate::shipping::Shipping;
+use crate::shipping::{Shipping, Sinks};
 use crate::state::State;
 use crate::usage::Usage;
 use crate::{graphite, rpc, store, telemetry};
@@ -60,11 +61,14 @@ async fn run(config: Config, path: &Path, environment: &Environment) -> anyhow::
     let (hosts, keeper, restarter, first_checks) =
         Hosts::start(config.hosts.clone(), nagios, Arc::clone(&state)).await?;
     let graphite = graphite::Client::new(&config.graphite)?;
-    let metrics = Metrics::new(graphite.clone());
+    let archive = config
+        .archive_is_on()
+        .then(|| Archive::new(state.directory(), &config.archive, &config.graphite.prefix));
+    let metrics = Metrics::new(graphite.clone(), archive.clone());
     let live = hosts.live_nodes();
+    let sinks = Sinks { carbon: &config.carbon, archive: archive.clone(), graphite };
     let (shipping, crew) =
-        Shipping::start(&config.perfdata, &config.carbon, graphite, Arc::clone(&state), live)
-            .await?;
+        Shipping::start(&config.perfdata, sinks, Arc::clone(&state), live).await?;
     let door = rpc::Door::bind(&config.rpc).await?;
     for address in door.addresses() {
         tracing::info!(%address, "Thrift is served here");
@@ -78,11 +82,17 @@ async fn run(config: Config, path: &Path, environment: &Environment) -> anyhow::
     group.add("generations", |stop| keeper.run(stop));
     group.add("restarts", |stop| restarter.run(stop));
     group.add("first checks", |stop| first_checks.run(stop));
+    if let Some(archive) = archive {
+        group.add("archive", |stop| archive.run(stop));
+    }
     if let Some(spooler) = crew.spooler {
         group.add("perfdata spool", |stop| spooler.run(stop));
     }
-    for carrier in crew.carriers {
+    for carrier in crew.to_carbon {
         group.add("perfdata to Carbon", |stop| carrier.run(stop));
+    }
+    if let Some(carrier) = crew.to_archive {
+        group.add("perfdata to the archive", |stop| carrier.run(stop));
     }
     if let Some(read_back) = crew.read_back {
         group.add("perfdata from Graphite", |stop| read_back.run(stop));
@@ -248,6 +258,7 @@ impl Reloader {
             rpc: self.current.rpc.clone(),
             perfdata: self.current.perfdata.clone(),
             carbon: self.current.carbon.clone(),
+            archive: self.current.archive.clone(),
             state: self.current.state.clone(),
             store: self.current.store.clone(),
             clouds: self.current.clouds.clone(),

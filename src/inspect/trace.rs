@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::hosts::WatchedHost;
-use crate::metrics::{Metrics, Question};
+use crate::metrics::{Metrics, Question, Source};
 use crate::model::{HostId, MetricKey, MetricNode};
 use crate::nagios::HostSeen;
 use crate::telemetry::sentence;
@@ -255,13 +255,20 @@ impl Hop {
     async fn measurement(self, subjects: &Subjects, host: &HostId) -> Finding {
         let metrics = match &subjects.running {
             Some(running) => running.metrics.clone(),
-            None => Metrics::new(subjects.graphite.clone()),
+            // The archive's file is the daemon's alone.
+            None => Metrics::new(subjects.graphite.clone(), None),
         };
         let key = match MetricKey::parse("") {
             Ok(key) => key,
             Err(fault) => return self.fail(sentence(&fault)),
         };
-        let question = Question { node: MetricNode::of(host), key, window: None, max_points: None };
+        let question = Question {
+            node: MetricNode::of(host),
+            key,
+            window: None,
+            max_points: None,
+            source: Source::Configured,
+        };
         let series = match metrics.answer(&question).await {
             Ok(series) => series,
             Err(fault) => return self.fail(sentence(&fault)).fix("see `weather-balloon doctor`"),

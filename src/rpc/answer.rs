@@ -13,6 +13,7 @@ use crate::shipping::Shipping;
 use crate::telemetry::sentence;
 use crate::usage::Usage;
 
+use super::archive;
 use super::call::{Call, Failure, Reply};
 use super::wire::hosts::MetricsQuestion;
 use super::{cloud_answer, usage_answer};
@@ -35,7 +36,7 @@ const MANY_HOSTS: usize = 2_000;
 pub(super) async fn answer(services: &Services, call: Call) -> Result<Reply, Failure> {
     match call {
         Call::GetMetrics { host_name, key } => {
-            let question = question(&host_name, &key, None, None)?;
+            let question = question(&host_name, &key)?;
             metrics(&services.metrics, &question).await
         }
         Call::QueryMetrics(asked) => {
@@ -82,6 +83,11 @@ pub(super) async fn answer(services: &Services, call: Call) -> Result<Reply, Fai
             let host = HostId::parse(&name).map_err(|reason| bad_host(&name, reason))?;
             Ok(Reply::Findings(services.inspector.trace(&host).await))
         }
+        Call::GetArchiveStatus => Ok(archive::status(&services.metrics).await),
+        Call::PruneMetrics(asked) => {
+            archive::prune(&services.metrics, &services.hosts, asked).await
+        }
+        Call::ImportMetrics(given) => archive::import(&services.metrics, given).await,
     }
 }
 
@@ -122,21 +128,14 @@ fn failed_replace(fault: ReplaceError) -> Failure {
 
 async fn metrics(metrics: &Metrics, question: &Question) -> Result<Reply, Failure> {
     let answer = metrics.answer(question).await;
-    answer.map(Reply::Metrics).map_err(|fault| match fault.blames_question() {
-        true => Failure::BadQuestion(sentence(&fault)),
-        false => Failure::Unavailable(sentence(&fault)),
-    })
+    answer.map(Reply::Metrics).map_err(|fault| archive::failed(&fault))
 }
 
-fn question(
-    host_name: &str,
-    key: &str,
-    window: Option<Window>,
-    max_points: Option<u32>,
-) -> Result<Question, Failure> {
+fn question(host_name: &str, key: &str) -> Result<Question, Failure> {
     let id = HostId::parse(host_name).map_err(|reason| bad_host(host_name, reason))?;
     let key = MetricKey::parse(key).map_err(|fault| Failure::BadQuestion(sentence(&fault)))?;
-    Ok(Question { node: MetricNode::of(&id), key, window, max_points })
+    let node = MetricNode::of(&id);
+    Ok(Question { node, key, window: None, max_points: None, source: Default::default() })
 }
 
 fn bad_host(name: &str, reason: impl std::fmt::Display) -> Failure {
@@ -169,13 +168,16 @@ fn windowed(asked: MetricsQuestion, now: SystemTime) -> Result<Question, Failure
             return Err(Failure::BadQuestion(format!("max_points {points} is not above 0")));
         }
     };
+    let source = archive::source(asked.source)?;
     let text = Option::unwrap_or_default;
-    question(&text(asked.host_name), &text(asked.key), window, max_points)
+    let question = question(&text(asked.host_name), &text(asked.key))?;
+    Ok(Question { window, max_points, source, ..question })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rpc::wire::hosts::MetricsSource;
 
     fn asked(start: Option<i64>, end: Option<i64>, points: Option<i32>) -> MetricsQuestion {
         MetricsQuestion {
@@ -184,6 +186,7 @@ mod tests {
             start_time: start,
             end_time: end,
             max_points: points,
+            source: None,
         }
     }
 
@@ -207,6 +210,7 @@ mod tests {
             asked(None, None, Some(-1)),
             MetricsQuestion { host_name: None, ..asked(None, None, None) },
             MetricsQuestion { key: Some("a|b".to_owned()), ..asked(None, None, None) },
+            MetricsQuestion { source: Some(MetricsSource(3)), ..asked(None, None, None) },
         ] {
             assert!(matches!(windowed(bad, now), Err(Failure::BadQuestion(_))));
         }
@@ -214,11 +218,11 @@ mod tests {
 
     #[test]
     fn what_was_asked_wrongly_is_named() {
-        let Err(Failure::BadQuestion(text)) = question("a b\n", "", None, None) else {
+        let Err(Failure::BadQuestion(text)) = question("a b\n", "") else {
             panic!("the name was taken")
         };
         assert!(text.starts_with("the host name \"a b\\n\" has a character"), "{text}");
-        let Err(Failure::BadQuestion(text)) = question("a", "x.$(id)", None, None) else {
+        let Err(Failure::BadQuestion(text)) = question("a", "x.$(id)") else {
             panic!("the key was taken")
         };
         assert!(text.starts_with("part 2 of the key is \"$(id)\""), "{text}");

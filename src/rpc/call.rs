@@ -5,10 +5,12 @@ use thrift::ApplicationErrorKind;
 use crate::cloud;
 use crate::hosts;
 use crate::inspect::Finding;
+use crate::metrics::{GivenSeries, Imported, Pruned};
 use crate::model::{HostFaults, HostSet, Series};
 use crate::shipping;
 use crate::usage;
 
+use super::archive::Standing;
 use super::wire;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,9 @@ pub(super) enum Method {
     QueryMetrics,
     Inspect,
     TraceHost,
+    GetArchiveStatus,
+    PruneMetrics,
+    ImportMetrics,
     GetLeaderboard,
     GetUserStats,
     GetUsage,
@@ -33,7 +38,7 @@ pub(super) enum Method {
     ReleaseCloud,
 }
 
-const HOSTS: [Method; 12] = [
+const HOSTS: [Method; 15] = [
     Method::SetHosts,
     Method::GetMetrics,
     Method::ReplaceHosts,
@@ -46,6 +51,9 @@ const HOSTS: [Method; 12] = [
     Method::QueryMetrics,
     Method::Inspect,
     Method::TraceHost,
+    Method::GetArchiveStatus,
+    Method::PruneMetrics,
+    Method::ImportMetrics,
 ];
 const CLOUD: [Method; 6] = [
     Method::GetLeaderboard,
@@ -83,6 +91,9 @@ impl Method {
             Method::QueryMetrics => "query_metrics",
             Method::Inspect => "inspect",
             Method::TraceHost => "trace_host",
+            Method::GetArchiveStatus => "get_archive_status",
+            Method::PruneMetrics => "prune_metrics",
+            Method::ImportMetrics => "import_metrics",
             Method::GetLeaderboard => "get_leaderboard",
             Method::GetUserStats => "get_user_stats",
             Method::GetUsage => "get_usage",
@@ -123,6 +134,9 @@ pub(super) enum Call {
     GetClouds,
     SyncCloud(wire::cloud::CloudOrder),
     ReleaseCloud(wire::cloud::CloudOrder),
+    GetArchiveStatus,
+    PruneMetrics(wire::hosts::PruneQuestion),
+    ImportMetrics(Result<Vec<GivenSeries>, String>),
 }
 
 #[derive(Debug)]
@@ -139,6 +153,9 @@ pub(super) enum Reply {
     Usage(usage::Report),
     Findings(Vec<Finding>),
     Clouds(Vec<cloud::CloudView>),
+    ArchiveStatus(Option<Box<Standing>>),
+    Pruned(Vec<Pruned>),
+    Imported(Imported),
 }
 
 /// Every failure but the first goes out as the exception of its name where the

@@ -27,8 +27,9 @@ pub use super::wire::cloud::{
     UsageGroup, UsageOrder, UsageQuestion, UsageReport, UsageRow,
 };
 pub use super::wire::hosts::{
-    Generation, GenerationState, HostsDiff, HostsStatus, HostsView, MetricsQuestion,
-    PerfdataStatus, SinkStatus, WatchedHost,
+    ArchiveStatus, Generation, GenerationState, GivenSeries, HostsDiff, HostsStatus, HostsView,
+    Imported, MetricsQuestion, MetricsSource, PerfdataStatus, PruneQuestion, PrunedHost,
+    SinkStatus, WatchedHost,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -162,6 +163,18 @@ impl Client {
 
     pub fn rollback(&mut self, generation: i64, force: bool) -> Result<Generation, Error> {
         Ok(self.calls.rollback(generation, force)?)
+    }
+
+    pub fn get_archive_status(&mut self) -> Result<ArchiveStatus, Error> {
+        Ok(self.calls.get_archive_status()?)
+    }
+
+    pub fn prune_metrics(&mut self, question: PruneQuestion) -> Result<Vec<PrunedHost>, Error> {
+        Ok(self.calls.prune_metrics(question)?)
+    }
+
+    pub fn import_metrics(&mut self, series: Vec<GivenSeries>) -> Result<Imported, Error> {
+        Ok(self.calls.import_metrics(series)?)
     }
 
     /// Sorted by name. The generated client reads an absent value as 0, so

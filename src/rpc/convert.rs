@@ -93,7 +93,7 @@ pub(super) fn perfdata(view: &shipping::View) -> wire::PerfdataStatus {
         resent: long(status.resent),
         failures: long(status.failures),
         last_receipt_time: status.last_receipt.map(seconds),
-        trouble: status.trouble.clone(),
+        trouble: status.trouble.clone().filter(|_| !status.is_starting),
     };
     wire::PerfdataStatus {
         enabled: Some(view.spool.is_some()),

@@ -5,12 +5,13 @@ use thrift::{ApplicationErrorKind, TConfiguration};
 
 use crate::model::{GivenHost, HostFaults, HostSet};
 
+use super::archive;
 use super::call::{Call, Failure, Method};
 use super::detect::Encoding;
 use super::fields::{each_element, each_field, expect, invalid};
 use super::limits::Limits;
 use super::wire::cloud::{CloudOrder, UsageGroup, UsageOrder, UsageQuestion};
-use super::wire::hosts::MetricsQuestion;
+use super::wire::hosts::{MetricsQuestion, MetricsSource};
 
 /// `arguments` is all of a message behind its head, and was scanned.
 pub(super) fn decode(
@@ -82,6 +83,9 @@ fn read(method: Method, from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
         Method::GetClouds => Ok(Call::GetClouds),
         Method::SyncCloud => Ok(Call::SyncCloud(cloud_order(from)?)),
         Method::ReleaseCloud => Ok(Call::ReleaseCloud(cloud_order(from)?)),
+        Method::GetArchiveStatus => Ok(Call::GetArchiveStatus),
+        Method::PruneMetrics => archive::read_prune(from),
+        Method::ImportMetrics => archive::read_import(from),
     }
 }
 
@@ -178,7 +182,7 @@ fn rollback(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
 }
 
 fn query_metrics(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
-    let mut asked = MetricsQuestion::new(None, None, None, None, None);
+    let mut asked = MetricsQuestion::new(None, None, None, None, None, None);
     each_field(from, &mut |id, kind, from| {
         if id != 1 {
             return from.skip(kind);
@@ -193,6 +197,10 @@ fn query_metrics(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
                 5 => {
                     expect("max_points", TType::I32, kind)?;
                     asked.max_points = Some(from.read_i32()?);
+                }
+                6 => {
+                    expect("source", TType::I32, kind)?;
+                    asked.source = Some(MetricsSource(from.read_i32()?));
                 }
                 _ => from.skip(kind)?,
             }
@@ -302,6 +310,7 @@ mod tests {
     use super::*;
     use crate::rpc::samples::{calls, forms, usage_question};
     use crate::rpc::scan::Scan;
+    use crate::rpc::wire::hosts::PruneQuestion;
 
     #[test]
     fn what_the_generated_client_writes_is_what_is_read() {
@@ -330,7 +339,14 @@ mod tests {
             assert!(matches!(read[5], Call::Rollback(-5, false)));
             assert!(matches!(read[6], Call::GetHistory(i32::MIN)));
             let Call::QueryMetrics(asked) = &read[7] else { panic!("{:?}", read[7]) };
-            let want = MetricsQuestion::new("vm-1".to_owned(), "*.*".to_owned(), -1, i64::MAX, 7);
+            let want = MetricsQuestion::new(
+                "vm-1".to_owned(),
+                "*.*".to_owned(),
+                -1,
+                i64::MAX,
+                7,
+                MetricsSource::ARCHIVE,
+            );
             assert_eq!(*asked, want);
             assert!(matches!(read[8], Call::GetLeaderboard { start: i32::MIN, end: i32::MAX }));
             assert!(
@@ -338,6 +354,14 @@ mod tests {
             );
             let Call::GetUsage(asked) = &read[10] else { panic!("{:?}", read[10]) };
             assert_eq!(*asked, usage_question());
+            let Call::PruneMetrics(asked) = &read[8] else { panic!("{:?}", read[8]) };
+            assert_eq!(*asked, PruneQuestion::new(vec!["a".to_owned()], i64::MIN, true));
+            let Call::ImportMetrics(Ok(given)) = &read[9] else { panic!("{:?}", read[9]) };
+            assert_eq!((given.len(), given[0].node.as_str()), (2, "vm_1"));
+            assert_eq!((given[1].start, given[1].step), (-5, 600));
+            assert!(given[1].values[1].is_nan() && given[1].values[2] == 1.5);
+            let Call::ImportMetrics(Err(told)) = &read[10] else { panic!("{:?}", read[10]) };
+            assert!(told.contains("not that of one series"), "{told}");
         }
     }
 
@@ -364,6 +388,8 @@ mod tests {
             ),
             (Method::GetUsage, b"\x0b\0\x01\0\0\0\0\0", "question is of type"),
             (Method::GetUsage, b"\x0c\0\x01\x08\0\x01\0\0\0\0\0\0", "start_time is of type"),
+            (Method::PruneMetrics, b"\x0b\0\x01\0\0\0\0\0", "question is of type"),
+            (Method::ImportMetrics, b"\x0c\0\x01\0\0", "series is of type"),
             (Method::QueryMetrics, b"\x0b\0\x01\0\0\0\0\0", "question is of type"),
         ] {
             match decode(method, Encoding::Binary, arguments, &Limits::default()) {

@@ -15,6 +15,7 @@ use thrift::protocol::{
 };
 use thrift::{ApplicationError, ApplicationErrorKind};
 
+use super::archive;
 use super::call::{Failure, Method, Reply};
 use super::convert;
 use super::detect::{Encoding, Form};
@@ -43,6 +44,7 @@ pub(super) fn weight(reply: &Result<Reply, Failure>) -> usize {
         Ok(Reply::Usage(report)) => {
             usage_reply::most_bytes(&report.groups) + HOST * report.gaps.len()
         }
+        Ok(Reply::Pruned(pruned)) => HOST * pruned.len(),
         _ => 0,
     }
 }
@@ -148,6 +150,11 @@ fn replay(
             Method::ReleaseCloud => {
                 TCloudProcessFunctions::process_release_cloud(&known, sequence, from, out)
             }
+            Method::GetArchiveStatus => {
+                Process::process_get_archive_status(&known, sequence, from, out)
+            }
+            Method::PruneMetrics => Process::process_prune_metrics(&known, sequence, from, out),
+            Method::ImportMetrics => Process::process_import_metrics(&known, sequence, from, out),
             Method::GetMetrics | Method::GetLeaderboard | Method::GetUserStats => {
                 Err("no such reply".into())
             }
@@ -165,13 +172,15 @@ fn silent_arguments(method: Method) -> &'static [u8] {
     const STRUCT: &[u8] = &[12, 0, 1, 0, 0];
     const STRING: &[u8] = &[11, 0, 1, 0, 0, 0, 0, 0];
     match method {
-        Method::SetHosts | Method::DiffHosts => LIST,
+        Method::SetHosts | Method::DiffHosts | Method::ImportMetrics => LIST,
         Method::ReplaceHosts => LIST_AND_BOOL,
         Method::GetHistory => I32,
         Method::Rollback => I64_AND_BOOL,
-        Method::QueryMetrics | Method::GetUsage | Method::SyncCloud | Method::ReleaseCloud => {
-            STRUCT
-        }
+        Method::QueryMetrics
+        | Method::PruneMetrics
+        | Method::GetUsage
+        | Method::SyncCloud
+        | Method::ReleaseCloud => STRUCT,
         Method::Inspect | Method::TraceHost => STRING,
         _ => &[0],
     }
@@ -344,6 +353,30 @@ impl wire::HostsSyncHandler for Replay {
     /// Called for a failure only: series are written by hand.
     fn handle_query_metrics(&self, _: wire::MetricsQuestion) -> thrift::Result<wire::Metrics> {
         self.hand_out(|_| None)
+    }
+
+    fn handle_get_archive_status(&self) -> thrift::Result<wire::ArchiveStatus> {
+        self.hand_out(|reply| match reply {
+            Reply::ArchiveStatus(standing) => Some(archive::wire_status(standing.as_deref())),
+            _ => None,
+        })
+    }
+
+    fn handle_prune_metrics(
+        &self,
+        _: wire::PruneQuestion,
+    ) -> thrift::Result<Vec<wire::PrunedHost>> {
+        self.hand_out(|reply| match reply {
+            Reply::Pruned(pruned) => Some(pruned.iter().map(archive::wire_pruned).collect()),
+            _ => None,
+        })
+    }
+
+    fn handle_import_metrics(&self, _: Vec<wire::GivenSeries>) -> thrift::Result<wire::Imported> {
+        self.hand_out(|reply| match reply {
+            Reply::Imported(imported) => Some(archive::wire_imported(&imported)),
+            _ => None,
+        })
     }
 }
 

@@ -54,6 +54,18 @@ impl wire::HostsSyncHandler for Measured {
     fn handle_rollback(&self, _: i64, _: bool) -> thrift::Result<wire::Generation> {
         unreachable!()
     }
+    fn handle_get_archive_status(&self) -> thrift::Result<wire::ArchiveStatus> {
+        unreachable!()
+    }
+    fn handle_prune_metrics(
+        &self,
+        _: wire::PruneQuestion,
+    ) -> thrift::Result<Vec<wire::PrunedHost>> {
+        unreachable!()
+    }
+    fn handle_import_metrics(&self, _: Vec<wire::GivenSeries>) -> thrift::Result<wire::Imported> {
+        unreachable!()
+    }
 }
 
 fn generated(to: Addressee, method: Method, series: &[Series]) -> Vec<u8> {

@@ -6,6 +6,7 @@
 //! decides who may come in. `client` is the other side, for the command line.
 
 mod answer;
+mod archive;
 mod budget;
 mod call;
 pub mod client;

@@ -38,7 +38,7 @@ mod tests {
         assert!(timeout(Duration::from_millis(50), pulse.beat()).await.is_err());
         let turning = async {
             while let Some(asked) = heart.recv().await {
-                drop(asked.send(()))
+                asked.send(()).unwrap();
             }
         };
         tokio::select! {

@@ -290,6 +290,16 @@ impl ClientOf2014 {
     }
 }
 
+impl ClientOf2014 {
+    /// As the generated code reads them: an absent value as 0.
+    pub fn get_metrics(&mut self, host: &str, key: &str) -> Result<wire::Metrics, String> {
+        self.0.get_metrics(host.to_owned(), key.to_owned()).map_err(|fault| match fault {
+            thrift::Error::Application(fault) => fault.message,
+            other => panic!("no answer to get_metrics: {other:?}"),
+        })
+    }
+}
+
 impl Drop for Appliance {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {

@@ -22,5 +22,6 @@ pub mod postgres;
 pub mod receiver;
 pub mod rounds;
 pub mod slapd;
+pub mod small_disk;
 pub mod thrift;
 pub mod usage;
