@@ -113,7 +113,7 @@ fn clients_of_2014_read_what_is_in_the_archive() {
         door: appliance.address.clone(),
         host: "vm7",
         metrics: serde_json::json!({ "load.load1": points }),
-        usage: serde_json::json!(null),
+        usage: serde_json::json!([]),
         set_hosts: "ok",
     };
     script.python("apache", &[]);

@@ -50,7 +50,7 @@ impl Files {
             access_key_id: "AKIDEXAMPLE".to_owned(),
             secret_access_key_file: self.secret("secret", CANARY),
             backoff: Duration::from_millis(1),
-            timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(5),
             ..Config::default()
         }
     }
