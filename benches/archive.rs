@@ -1,14 +1,21 @@
-//! What the embedded archive costs: disk, CPU, memory and time.
+//! What the embedded archive costs: disk, CPU, memory and time, beside whisper,
+//! carbon-cache and graphite-web of the same run.
 //!
 //! `cargo bench --bench archive`, and with `-- small` without the part of
-//! 500,000 series. Series are made up and look like performance data of the
-//! product's checks; CPU time is that of the process.
+//! 500,000 series, with `-- alone` without the others. Series are made up and
+//! look like performance data of the product's checks; CPU time is that of the
+//! process. The table at the end is what is promised.
 
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
     reason = "a benchmark fails by panicking"
 )]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+#[path = "archive/peers.rs"]
+mod peers;
 
 use std::fmt::Write as _;
 use std::io::Read;
@@ -56,16 +63,145 @@ fn main() {
         [_, "fill", dir, series] => fill(Path::new(dir), series.parse().unwrap()),
         [_, "start", dir, series] => start(Path::new(dir), series.parse().unwrap()),
         _ => {
-            ninety_days();
-            two_hours(20_000);
-            if !args.iter().any(|arg| arg == "small") {
-                two_hours(500_000);
-            }
+            let has = |word: &str| args.iter().any(|arg| arg == word);
+            let days = ninety_days();
+            let few = two_hours(20_000);
+            let many = (!has("small")).then(|| two_hours(500_000));
+            let peers = (!has("alone")).then(Peers::measure);
+            table(&days, &few, many.as_ref(), peers.as_ref());
         }
     }
 }
 
-fn ninety_days() {
+/// Of ninety days of 1,121 series.
+struct Days {
+    bytes_a_series: f64,
+    /// Thousands, seals included.
+    points_a_cpu_second: f64,
+    /// One host's 24 hours and 90 days, and 1,003 series x 24 hours: warm (CPU,
+    /// wall) and cold (wall), in ms.
+    questions: Vec<[f64; 3]>,
+    /// Milliseconds of CPU for the last one with its JSON.
+    json: f64,
+}
+
+/// What the children told, by the words before the number.
+struct Told(String);
+
+impl Told {
+    fn number(&self, words: &str) -> f64 {
+        let line = self.0.lines().find(|line| line.trim().starts_with(words)).unwrap();
+        line.split_whitespace().next_back().unwrap().parse().unwrap()
+    }
+}
+
+struct Peers {
+    whisper_bytes: f64,
+    carbon_points: f64,
+    render_ms: f64,
+}
+
+impl Peers {
+    fn measure() -> Self {
+        Self {
+            whisper_bytes: peers::whisper_bytes() as f64,
+            carbon_points: peers::carbon_points(),
+            render_ms: peers::render_ms(1_003),
+        }
+    }
+}
+
+fn row(what: &str, target: &str, measured: String, peer: String, met: bool) {
+    let verdict = if met { "met" } else { "MISSED" };
+    println!("| {what} | {target} | {measured} | {peer} | {verdict} |");
+}
+
+fn table(days: &Days, few: &Told, many: Option<&Told>, peers: Option<&Peers>) {
+    println!(
+        "\n| what | target | measured | peer of the same run | verdict |\n|---|---|---|---|---|"
+    );
+    let bytes = days.bytes_a_series;
+    let whisper = peers.map_or("-".to_owned(), |p| format!("whisper {:.0} B", p.whisper_bytes));
+    row(
+        "bytes per series of 90 days",
+        "under 22 kB",
+        format!("{bytes:.0} B"),
+        whisper,
+        bytes < 22e3,
+    );
+    let points = days.points_a_cpu_second;
+    let times = peers.map(|p| points / p.carbon_points);
+    row(
+        "durable ingest with seals, k points a CPU second",
+        "at least 500 and 8 x carbon-cache",
+        format!("{points:.0}{}", times.map_or(String::new(), |times| format!(", {times:.0} x"))),
+        peers.map_or("-".to_owned(), |p| format!("carbon-cache {:.1}", p.carbon_points)),
+        points >= 500.0 && times.is_none_or(|times| times >= 8.0),
+    );
+    for (what, at, warm, cold) in
+        [("one host, 17 series: 24 h", 0, 1.0, 10.0), ("one host, 17 series: 90 d", 1, 15.0, 150.0)]
+    {
+        let [_, found, first] = days.questions[at];
+        row(
+            what,
+            &format!("under {warm:.0} ms warm, {cold:.0} ms cold"),
+            format!("{found:.2} ms, {first:.2} ms"),
+            "-".to_owned(),
+            found < warm && first < cold,
+        );
+    }
+    let less = peers.map(|p| p.render_ms / days.json);
+    row(
+        "1,003 series x 24 h as JSON, CPU",
+        "at least 7 x less than graphite-web's render",
+        format!(
+            "{:.1} ms{}",
+            days.json,
+            less.map_or(String::new(), |less| format!(", {less:.1} x less"))
+        ),
+        peers.map_or("-".to_owned(), |p| format!("graphite-web {:.0} ms", p.render_ms)),
+        less.is_none_or(|less| less >= 7.0),
+    );
+    memory_table(few, many);
+}
+
+fn memory_table(few: &Told, many: Option<&Told>) {
+    let memory = few.number("MB of memory more at the peak");
+    row(
+        "memory at 20,000 series, two hours and a seal",
+        "under 30 MB more",
+        format!("{memory:.0} MB"),
+        "-".to_owned(),
+        memory < 30.0,
+    );
+    let Some(many) = many else { return };
+    let memory = many.number("MB of memory more at the peak");
+    row(
+        "memory at 500,000 series, two hours and a seal",
+        "under 300 MB more",
+        format!("{memory:.0} MB"),
+        "-".to_owned(),
+        memory < 300.0,
+    );
+    let written = many.number("GB written a day, journal and seals");
+    row(
+        "written a day, 500,000 series, 1,000 points/s, extrapolated",
+        "under 6 GB",
+        format!("{written:.1} GB"),
+        "-".to_owned(),
+        written < 6.0,
+    );
+    let start = many.number("seconds from start to first answer");
+    row(
+        "start with a two-hour journal of 500,000 series",
+        "answers within 3 s",
+        format!("{start:.1} s"),
+        "-".to_owned(),
+        start < 3.0,
+    );
+}
+
+fn ninety_days() -> Days {
     const HOSTS: usize = 59;
     let dir = tempfile::tempdir().unwrap();
     let archive = open(dir.path(), START);
@@ -112,6 +248,7 @@ fn ninety_days() {
     };
     let all = Pattern { nodes: Nodes::All, ..host.clone() };
     println!("  questions, ms: CPU warm, wall warm, wall cold");
+    let (mut questions, mut json) = (Vec::new(), 0.0);
     for (what, pattern, span, count) in [
         ("17 series x 24 h", &host, DAY, 17),
         ("17 series x 90 d", &host, 90 * DAY, 17),
@@ -141,12 +278,29 @@ fn ninety_days() {
         costs.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (cpu, wall) = costs[costs.len() / 2];
         println!("    {what:<30}{:>8.2} {:>8.2} {:>8.2}", cpu * 1e3, wall * 1e3, cold * 1e3);
+        questions.push([cpu * 1e3, wall * 1e3, cold * 1e3]);
+        // As graphite-web writes it.
+        let before = cpu_seconds();
+        let found = archive.answer_blocking(pattern, window, None, now).unwrap();
+        let series = found.iter().map(|one| {
+            let points = one.points.iter().map(|point| (point.value, point.time));
+            serde_json::json!({ "target": one.name, "datapoints": points.collect::<Vec<_>>() })
+        });
+        std::hint::black_box(serde_json::Value::from_iter(series).to_string());
+        json = (cpu_seconds() - before) * 1e3;
+    }
+    Days {
+        bytes_a_series: file as f64 / series.len() as f64,
+        points_a_cpu_second: points as f64 / cpu / 1e3,
+        questions,
+        json,
     }
 }
 
-fn two_hours(series: usize) {
+fn two_hours(series: usize) -> Told {
     let dir = tempfile::tempdir().unwrap();
     println!("\n{series} series, two hours");
+    let mut all = String::new();
     for part in ["fill", "start"] {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([part, dir.path().to_str().unwrap(), &series.to_string()])
@@ -157,7 +311,9 @@ fn two_hours(series: usize) {
         child.stdout.take().unwrap().read_to_string(&mut told).unwrap();
         assert!(child.wait().unwrap().success());
         print!("{told}");
+        all.push_str(&told);
     }
+    Told(all)
 }
 
 /// Leaves a journal of two hours behind.

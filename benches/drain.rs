@@ -76,7 +76,7 @@ fn drain(what: &str, port: u16, files: u64) {
     let nagios = Nagios::new(Settings::default());
     let lines = backlog(&nagios.spool(), files);
     let text = format!(
-        "[perfdata]\nspool = \"{}\"\nmax_spool = \"4GiB\"\n[carbon]\naddress = \"127.0.0.1:{port}\"\n",
+        "[archive]\nenabled = false\n[perfdata]\nspool = \"{}\"\nmax_spool = \"4GiB\"\n[carbon]\naddress = \"127.0.0.1:{port}\"\n",
         nagios.spool().display()
     );
     let mut appliance = Appliance::new(&nagios, "", &text);

@@ -178,6 +178,20 @@ EOT
     GRAPHITE_SETTINGS_MODULE=local_settings)
 }
 
+start_graphite() {
+  start carbon env "HOME=$D" "GRAPHITE_ROOT=$D/graphite" "GRAPHITE_CONF_DIR=$D/graphite/conf" \
+    /usr/bin/carbon-cache --config="$D/graphite/conf/carbon.conf" --logdir="$D/log" --nodaemon start
+  "${as[@]}" "${web_env[@]}" /usr/bin/python3 -m django migrate --run-syncdb --skip-checks -v 0 \
+    > "$D/log/migrate.log" 2>&1 || die "graphite-web cannot make its database"
+  start graphite-web "${web_env[@]}" /usr/bin/gunicorn --workers 2 --bind "127.0.0.1:$web_port" \
+    graphite.wsgi:application
+}
+
+await_graphite() {
+  await 30 "Carbon" port_open "$pickle_port"
+  await 120 "graphite-web" curl -sf "http://127.0.0.1:$web_port/metrics/find?query=*"
+}
+
 write_appliance() {
   mkdir -p "$D/state"
   cat > "$D/weather-balloon.toml" <<EOT
@@ -193,12 +207,6 @@ hosts_file = "$D/nagios/hosts/hosts.cfg"
 [perfdata]
 spool = "$D/nagios/perfdata"
 
-[carbon]
-address = "127.0.0.1:$pickle_port"
-
-[graphite]
-url = "http://127.0.0.1:$web_port"
-
 [state]
 directory = "$D/state"
 
@@ -206,4 +214,14 @@ directory = "$D/state"
 level = "info"
 format = "text"
 EOT
+  if [ -n "$graphite" ]; then
+    cat >> "$D/weather-balloon.toml" <<EOT
+
+[carbon]
+address = "127.0.0.1:$pickle_port"
+
+[graphite]
+url = "http://127.0.0.1:$web_port"
+EOT
+  fi
 }

@@ -26,13 +26,18 @@ pub mod perfdata;
 pub mod providers;
 pub mod state;
 pub mod store;
+pub mod whisper;
 // floor 3: the jobs
+pub mod backup;
 pub mod hosts;
 pub mod metrics;
 pub mod shipping;
 pub mod usage;
 // floor 4: the clouds
 pub mod cloud;
+// floor 5: the appliance as a whole
+pub mod inspect;
+pub mod setup;
 // floor 6: the doors
 pub mod http;
 pub mod rpc;

@@ -120,7 +120,7 @@ fn hosts_are_set_shown_and_compared() {
 #[test]
 fn what_is_wrong_is_said_and_told_by_the_exit_code() {
     let nagios = Nagios::start_new(Settings::default());
-    let appliance = Appliance::start_new(&nagios, QUICK, "");
+    let appliance = Appliance::start_new(&nagios, QUICK, "[archive]\nenabled = false");
     let bad = "id,address\na b,::1\nok,$(id)\nx,::1\nx,::2\n";
     for (words, input, code, parts) in [
         (
@@ -144,6 +144,11 @@ fn what_is_wrong_is_said_and_told_by_the_exit_code() {
         (&["hosts", "set", "/no/such/file"], "", 1, &["cannot read /no/such/file"]),
         (&["metrics", "a b"], "", 1, &["the host name \"a b\""]),
         (&["metrics", "a"], "", 75, &["[graphite] url"]),
+        (&["metrics", "a", "--source", "archive"], "", 75, &["the archive is off"]),
+        (&["metrics", "a", "--source", "graphite"], "", 75, &["set [graphite] url"]),
+        (&["metrics", "prune", "--gone"], "", 75, &["the archive is off"]),
+        (&["metrics", "prune"], "", 2, &["<HOST>"]),
+        (&["metrics", "import-whisper", "/no/such"], "", 1, &["the archive is off"]),
         (&["metrics", "a", "--from", "yesterday"], "", 1, &["\"yesterday\" is no time"]),
         (&["--address", "nonsense", "hosts", "list"], "", 2, &["is no address of the daemon"]),
         (
@@ -198,34 +203,94 @@ fn check(appliance: &Appliance, words: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), line.trim_end().to_owned())
 }
 
+/// `WEATHER-BALLOON STATE - text[ | label=value[unit];warn;crit;min;max ...]`
+fn grammatical(line: &str) -> bool {
+    let Some(rest) = line.strip_prefix("WEATHER-BALLOON ") else { return false };
+    let Some((state, rest)) = rest.split_once(" - ") else { return false };
+    let (text, perfdata) = rest.split_once(" | ").unwrap_or((rest, ""));
+    let figure = |figure: &str| {
+        let Some((label, rest)) = figure.split_once('=') else { return false };
+        let mut fields = rest.split(';');
+        let value = fields.next().unwrap_or_default();
+        let number = value.trim_end_matches(['s', 'B', '%', 'c']);
+        let range = |text: &str| text.chars().all(|c| c.is_ascii_digit() || "@~:.-".contains(c));
+        label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            && number.parse::<f64>().is_ok()
+            && value.len() - number.len() <= 1
+            && fields.clone().count() <= 4
+            && fields.all(range)
+    };
+    ["OK", "WARNING", "CRITICAL", "UNKNOWN"].contains(&state)
+        && !text.is_empty()
+        && !text.contains('|')
+        && (perfdata.is_empty() || perfdata.split(' ').all(figure))
+}
+
 #[test]
 fn the_plugin_says_one_line_whatever_happens() {
     let mut nagios = Nagios::start_new(Settings::default());
-    let mut appliance = Appliance::start_new(&nagios, QUICK, "");
-    let (code, line) = check(&appliance, &[]);
+    let mut appliance = Appliance::start_new(&nagios, QUICK, "[archive]\nenabled = false");
+    let (code, line) = check(&appliance, &["hosts"]);
     assert_eq!(
         (code, line.as_str()),
-        (
-            0,
-            "WEATHER-BALLOON OK - no hosts were set yet | watched=0;;;0 unwatched=0;;;0 restarts=0c"
-        )
+        (0, "WEATHER-BALLOON OK - no hosts were set yet | watched=0;;;0 unwatched=0;;;0")
     );
     appliance.client().replace_hosts(fleet(3), false).unwrap();
     appliance.wait_in_step();
     let watched = "3 hosts of generation 1 are watched";
     let hosts = "watched=3;;;0 unwatched=0;;;0";
     for (part, text, numbers) in [
-        (&[][..], watched, format!("{hosts} restarts=1c")),
-        (&["all"], watched, format!("{hosts} restarts=1c")),
-        (&["hosts"], watched, hosts.to_owned()),
-        (&["sync"], "Nagios has read the newest hosts", "restarts=1c".to_owned()),
+        ("hosts", watched, hosts),
+        ("sync", "Nagios has read the newest hosts", "out_of_step=0;;;0 restarts=1c"),
+        ("brake", "no change is held", "held=0;;;0"),
     ] {
         let expected = format!("WEATHER-BALLOON OK - {text} | {numbers}");
-        assert_eq!(check(&appliance, part), (0, expected));
+        assert_eq!(check(&appliance, &[part]), (0, expected));
     }
-    for wrong in [&["--bogus"][..], &["nothing"], &["all", "all"]] {
+    let (code, line) = check(&appliance, &["all"]);
+    assert!(code == 0 && line.starts_with(&format!("WEATHER-BALLOON OK - {watched} | ")), "{line}");
+    for part in [
+        "all",
+        "nagios",
+        "hosts",
+        "sync",
+        "brake",
+        "perfdata",
+        "carbon",
+        "graphite",
+        "archive",
+        "store",
+        "clouds",
+        "directory",
+        "clock",
+        "disk",
+    ] {
+        let (code, line) = check(&appliance, &[part]);
+        assert!(code == 0 && grammatical(&line), "{part}: {line}");
+    }
+    for (words, expected) in [
+        (&["hosts", "-w", "2"][..], 1),
+        (&["hosts", "-c", "2"], 2),
+        (&["hosts", "-w", "3", "-c", "@1:2"], 0),
+        (&["hosts", "-w", "4:", "-t", "5"], 1),
+    ] {
+        let (code, line) = check(&appliance, words);
+        assert!(code == expected && grammatical(&line), "{words:?}: {line}");
+    }
+    for wrong in [
+        &["--bogus"][..],
+        &["nothing"],
+        &["all", "all"],
+        &["all", "-w", "1"],
+        &["hosts", "-w", "x"],
+        &["hosts", "-t", "0"],
+        &["carbon", "-w", "1"],
+    ] {
         let (code, line) = check(&appliance, wrong);
-        assert!(code == 3 && line.starts_with("WEATHER-BALLOON UNKNOWN - "), "{line}");
+        assert!(
+            code == 3 && grammatical(&line) && line.starts_with("WEATHER-BALLOON UNKNOWN - "),
+            "{line}"
+        );
     }
     nagios.stop();
     appliance.client().replace_hosts(fleet(4), false).unwrap();
@@ -236,11 +301,8 @@ fn the_plugin_says_one_line_whatever_happens() {
     assert_eq!(check(&appliance, &["hosts"]).0, 0);
 
     appliance.signal(Signal::SIGSTOP);
-    let (code, line) = check(&appliance, &[]);
-    assert!(
-        code == 2 && line.starts_with("WEATHER-BALLOON CRITICAL - the daemon gave no"),
-        "{line}"
-    );
+    let (code, line) = check(&appliance, &["-t", "2"]);
+    assert_eq!((code, line.as_str()), (3, "WEATHER-BALLOON UNKNOWN - no answer within 2 s"));
     appliance.signal(Signal::SIGCONT);
     appliance.stop();
     let (code, line) = check(&appliance, &[]);
@@ -365,7 +427,7 @@ fn metrics_are_listed_and_drawn() {
     let plot = out(&done(appliance.cli(&["metrics", "h", "--plot"])));
     for part in [
         "load.load1  (newest 3)",
-        "│▁ █",
+        "│▁▁█",
         "2027-01-15 08:00:00 to 2027-01-15 08:20:00 UTC",
         "ping.rta  (newest 0.25)",
     ] {
@@ -404,7 +466,13 @@ fn every_command_explains_itself() {
         &["usage"],
         &["usage", "top"],
         &["usage", "user"],
+        &["metrics", "prune"],
+        &["metrics", "import-whisper"],
         &["check"],
+        &["doctor"],
+        &["setup"],
+        &["completions"],
+        &["man"],
     ] {
         let output = std::process::Command::new(BINARY).args(words).arg("--help").output().unwrap();
         let help = out(&done(output));

@@ -6,9 +6,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
+use weather_balloon::cloud;
 use weather_balloon::config::{Config, Error};
+use weather_balloon::directory;
+use weather_balloon::providers::{ec2, openstack};
 use weather_balloon::{
-    carbon, graphite, hosts, listen, nagios, perfdata, rpc, state, store, telemetry,
+    archive, carbon, graphite, hosts, listen, nagios, perfdata, rpc, state, store, telemetry,
 };
 
 const SHIPPED: &str = include_str!("../packaging/weather-balloon.toml");
@@ -61,9 +64,20 @@ fn the_shipped_file_documents_every_key() {
     assert_eq!(documented_keys("graphite"), known_keys::<graphite::Config>());
     assert_eq!(documented_keys("perfdata"), known_keys::<perfdata::Config>());
     assert_eq!(documented_keys("carbon"), known_keys::<carbon::Config>());
+    assert_eq!(documented_keys("archive"), known_keys::<archive::Config>());
     assert_eq!(documented_keys("state"), known_keys::<state::Config>());
     assert_eq!(documented_keys("store"), known_keys::<store::Config>());
     assert_eq!(documented_keys("log"), known_keys::<telemetry::Config>());
+    assert_eq!(documented_keys("directory"), known_keys::<directory::Config>());
+    let common = known_keys::<cloud::Config>();
+    assert_eq!(common, cloud::Config::KEYS.map(str::to_owned).into());
+    let known: BTreeSet<_> = [known_keys::<openstack::Config>(), known_keys::<ec2::Config>()]
+        .into_iter()
+        .flatten()
+        .chain(common.iter().cloned())
+        .collect();
+    let documented = documented_keys("[cloud]");
+    assert!(documented.is_superset(&common) && documented.is_subset(&known), "{documented:?}");
 }
 
 #[test]
@@ -115,6 +129,8 @@ fn faults_of_sense_are_told_at_once_too() {
         min_restart_interval = "1ms"
         [graphite]
         url = "ftp://x"
+        [archive]
+        keep = "1h"
         [state]
         directory = "here"
         "#,
@@ -126,10 +142,28 @@ fn faults_of_sense_are_told_at_once_too() {
         "[nagios] config: ",
         "[nagios] min_restart_interval: ",
         "[graphite] url: ",
+        "[archive] keep: ",
         "[state] directory: ",
     ] {
         assert!(told.contains(part), "{part:?} is not in:\n{told}");
     }
+}
+
+#[test]
+fn what_a_reload_cannot_change_is_named() {
+    let with = |text: &str| parse(text).unwrap();
+    let plain = with("");
+    assert!(plain.archive_is_on());
+    assert_eq!(plain.needs_restart(&with("[archive]\nkeep = \"30d\"")), ["[archive]"]);
+    assert_eq!(plain.needs_restart(&with("[graphite]\nprefix = \"x\"")), ["[archive]"]);
+    // "auto" turns with the url.
+    let graphite = with("[graphite]\nurl = \"http://127.0.0.1:8080\"");
+    assert!(!graphite.archive_is_on());
+    assert_eq!(plain.needs_restart(&graphite), ["[archive]"]);
+    let both = with("[graphite]\nurl = \"http://127.0.0.1:8080\"\n[archive]\nenabled = true");
+    assert!(both.archive_is_on());
+    let other = with("[graphite]\nurl = \"http://127.0.0.1:81\"\n[archive]\nenabled = true");
+    assert_eq!(both.needs_restart(&other), [""; 0]);
 }
 
 #[test]
@@ -158,4 +192,49 @@ fn the_state_and_the_ledger_lie_together() {
     assert!(told.contains("[store] tls: "), "{told}");
     let told = parse("[store]\nurl = \"sqlite:x\"").unwrap_err().to_string();
     assert!(told.contains("[store] url: is not the absolute path of a file"), "{told}");
+}
+
+#[test]
+fn every_fault_of_every_cloud_is_told_at_once() {
+    let told = parse(
+        r#"
+        [[cloud]]
+        kind = "openstack"
+        colour = "red"
+        [[cloud]]
+        name = "a b"
+        kind = "azure"
+        interval = "soon"
+        [[cloud]]
+        name = "west"
+        kind = "openstack"
+        interval = "1ms"
+        auth_url = 7
+        [[cloud]]
+        name = "aws"
+        kind = "ec2"
+        region = "us-east-1"
+        [[cloud]]
+        name = "aws"
+        kind = "ec2"
+        region = "us-east-1"
+        "#,
+    )
+    .unwrap_err()
+    .to_string();
+    for part in [
+        "[cloud number 1] name: \"\" is empty",
+        "[cloud number 1] colour: unknown field `colour`",
+        "[cloud \"a b\"] interval: ",
+        "[cloud \"a b\"] kind: \"azure\" is none of openstack, ec2",
+        "[cloud \"west\"] interval: must be at least 1s",
+        "[cloud \"west\"] auth_url: invalid type",
+        "[cloud \"aws\"] name: is the name of another cloud, too",
+    ] {
+        assert!(told.contains(part), "{part:?} is not in:\n{told}");
+    }
+    let sound = "[[cloud]]\nname = \"aws\"\nkind = \"ec2\"\nregion = \"us-east-1\"\n";
+    let one = parse(sound).unwrap();
+    assert_eq!(one.clouds[0].0.interval, std::time::Duration::from_secs(600));
+    assert!(parse("cloud = 1").unwrap_err().to_string().contains("write [[cloud]]"));
 }

@@ -68,6 +68,7 @@ fn metrics_arrive_with_their_values_and_gaps() {
         start_time: Some(1),
         end_time: None,
         max_points: None,
+        source: None,
     };
     assert_eq!(daemon.query_metrics(&question).unwrap(), series());
 }

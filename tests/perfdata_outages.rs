@@ -12,7 +12,6 @@ mod common;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::appliance::{Appliance, given};
@@ -21,6 +20,7 @@ use common::graphite::Graphite;
 use common::keeper;
 use common::nagios::{Nagios, Settings, wait_until};
 use common::receiver::{Manner, Receiver};
+use common::small_disk::SmallDisk;
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 use weather_balloon::rpc::client::{PerfdataStatus, SinkStatus};
@@ -250,34 +250,6 @@ fn a_day_without_carbon_keeps_the_spool_within_its_limit() {
     assert!(resident_kib(&appliance) < resident[0] + MAX_GROWTH_KIB);
 }
 
-/// A file system of its own, as small as a test needs it.
-struct SmallDisk<'a>(&'a Path);
-
-impl<'a> SmallDisk<'a> {
-    fn mount(at: &'a Path) -> Self {
-        let options = "size=512k,mode=0777";
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", options, "none"]).arg(at);
-        assert!(mount.status().unwrap().success(), "no tmpfs at {}", at.display());
-        Self(at)
-    }
-
-    fn fill(&self) {
-        let mut filler = fs::File::create(self.0.join("filler")).unwrap();
-        while filler.write_all(&[b'x'; 4096]).is_ok() {}
-    }
-
-    fn empty(&self) {
-        fs::remove_file(self.0.join("filler")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
-    }
-}
-
 #[test]
 fn a_full_disk_stops_nothing_that_is_there() {
     if !geteuid().is_root() {
@@ -289,8 +261,8 @@ fn a_full_disk_stops_nothing_that_is_there() {
     let mut appliance = Appliance::new(&nagios, "", &sections(&nagios, &graphite, ""));
     let (state, spool) = (appliance.path("state"), nagios.spool());
     fs::create_dir(&state).unwrap();
-    let state_disk = SmallDisk::mount(&state);
-    let spool_disk = SmallDisk::mount(&spool);
+    let state_disk = SmallDisk::mount(&state, "512k");
+    let spool_disk = SmallDisk::mount(&spool, "512k");
     appliance.start();
     let mut wanted = Points::new();
     let mut slots = slots();

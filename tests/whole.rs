@@ -97,6 +97,7 @@ fn two_hundred_slow_answers_hold_no_threads() {
                     None,
                     None,
                     None,
+                    None,
                 );
                 assert_eq!(appliance.client().query_metrics(&question).unwrap(), []);
             });

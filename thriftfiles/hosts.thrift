@@ -106,6 +106,13 @@ struct HostsDiff {
     4: optional i32 unchanged_count
 }
 
+/** AUTO: Graphite when [graphite] url is set, else the archive. */
+enum MetricsSource {
+    AUTO = 0,
+    GRAPHITE = 1,
+    ARCHIVE = 2
+}
+
 struct MetricsQuestion {
     1: optional string host_name,
     /** Parts separated by dots, each a name or "*"; absent or empty: "*.*". */
@@ -115,11 +122,14 @@ struct MetricsQuestion {
     /** Default: now. */
     4: optional i64 end_time,
     /** At most this many points a series, consolidated by average. */
-    5: optional i32 max_points
+    5: optional i32 max_points,
+    /** Who is to answer; absent: AUTO. One never stands in for the other. */
+    6: optional MetricsSource source
 }
 
-/** How one Carbon is served; counters since the appliance started. */
+/** How one Carbon or the archive is served; counters since the appliance started. */
 struct SinkStatus {
+    /** The archive's is "archive". */
     1: optional string address,
     2: optional i64 lines,
     /** Lines that were passed over. */
@@ -134,7 +144,7 @@ struct SinkStatus {
     8: optional string trouble
 }
 
-/** Nagios's performance data on its way to Carbon. */
+/** Nagios's performance data on its way to Carbon and the archive. */
 struct PerfdataStatus {
     /** False: [perfdata] spool is empty. */
     1: optional bool enabled,
@@ -151,6 +161,116 @@ struct PerfdataStatus {
     8: optional list<SinkStatus> sinks,
     /** Points that a Carbon has taken do not appear in Graphite. */
     9: optional string read_back_trouble
+}
+
+enum Verdict {
+    OK = 0,
+    WARN = 1,
+    FAIL = 2
+}
+
+/** A figure with its thresholds, as in the perfdata of a Nagios plugin. */
+struct Figure {
+    1: optional string label,
+    2: optional double value,
+    /** "", "s", "B", "%", or "c" for a counter. */
+    3: optional string unit,
+    /** Ranges of the Monitoring Plugins; absent: no threshold. */
+    4: optional string warn,
+    5: optional string fail
+}
+
+/** What was found at one hop of one part of the appliance. */
+struct Finding {
+    /** Such as "nagios", "carbon" or "disk"; "host" where one is followed. */
+    1: optional string part,
+    2: optional string hop,
+    /** Apart from what the figures say by their thresholds. */
+    3: optional Verdict verdict,
+    /** In the operator's words. */
+    4: optional string what,
+    /** What to do; absent where nothing is wrong. */
+    5: optional string fix,
+    6: optional list<Figure> figures
+}
+
+/** The archive of measurements; counters since the appliance started. */
+struct ArchiveStatus {
+    /** False: no points go there, and none are kept. */
+    1: optional bool enabled,
+    2: optional string path,
+    /** Of the file and its log. */
+    3: optional i64 bytes,
+    4: optional i64 series_count,
+    5: optional i64 host_count,
+    /** Points that a seal has not written out yet; a crash does not lose them. */
+    6: optional i64 head_points,
+    /** Of the newest point. */
+    7: optional i64 newest_time,
+    8: optional i64 last_seal_time,
+    /** Found no room under max_series. */
+    9: optional i64 refused_series,
+    10: optional i64 refused_points,
+    /** Too old or of the future. */
+    11: optional i64 untimely_points,
+    /** Left out because their checksum was wrong. */
+    12: optional i64 broken_rows,
+    /** The damaged file that was put aside last, while it is there. */
+    13: optional string put_aside,
+    /** Why it does not answer now; absent when all is well. */
+    14: optional string trouble,
+    /** The trouble is that it is still being opened. */
+    15: optional bool starting,
+    /** Seconds between two points of a series. */
+    16: optional i64 step,
+    /** The nodes above every host's node. */
+    17: optional string prefix
+}
+
+/** Hosts whose measurements are to go from the archive. */
+struct PruneQuestion {
+    /** These. */
+    1: optional list<string> host_names,
+    /**
+     * Without host_names: those that are not watched now and have no point at
+     * or after this time.
+     */
+    2: optional i64 gone_before,
+    /** Absent or false: nothing goes, the answer says what would. */
+    3: optional bool apply
+}
+
+struct PrunedHost {
+    /** The host's name in metric names. */
+    1: optional string node,
+    2: optional i64 series_count,
+    3: optional i64 newest_time,
+    /** New points will come. */
+    4: optional bool watched
+}
+
+/** Values from elsewhere, in even steps. */
+struct GivenSeries {
+    1: optional string host_name,
+    /** The metric's name without its "nagios.<host>." head. */
+    2: optional string key,
+    /** Of the first value. */
+    3: optional i64 start_time,
+    /** Seconds. */
+    4: optional i64 step,
+    /** NaN: nothing was measured. */
+    5: optional list<double> values
+}
+
+/** What became of given values. */
+struct Imported {
+    1: optional i64 kept,
+    /** Passed over, because the archive has a value for that slot. */
+    2: optional i64 known,
+    /** No room under max_series. */
+    3: optional i64 refused,
+    /** Older than what is kept, or of the future. */
+    4: optional i64 untimely
 }
 
 /** The set breaks the grammar: nothing was changed. */
@@ -217,5 +337,25 @@ service Hosts {
                 5: InvalidHosts invalid);
 
     Metrics query_metrics(1: MetricsQuestion question)
+        throws (1: BadQuestion question_fault, 2: Unavailable unavailable);
+
+    /** How the appliance is; an empty part means all of it. */
+    list<Finding> inspect(1: string part)
+        throws (1: BadQuestion question, 2: Unavailable unavailable);
+
+    /**
+     * Follows one host from its source to its newest measurement, up to the
+     * first hop that is broken.
+     */
+    list<Finding> trace_host(1: string host_name)
+        throws (1: BadQuestion question, 2: Unavailable unavailable);
+    ArchiveStatus get_archive_status() throws (1: Unavailable unavailable);
+
+    /** Sorted by node. */
+    list<PrunedHost> prune_metrics(1: PruneQuestion question)
+        throws (1: BadQuestion question_fault, 2: Unavailable unavailable);
+
+    /** Into the gaps of the archive; the same values once more change nothing. */
+    Imported import_metrics(1: list<GivenSeries> series)
         throws (1: BadQuestion question_fault, 2: Unavailable unavailable);
 }

@@ -8,6 +8,7 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use weather_balloon::cloud::Clouds;
 use weather_balloon::hosts::Hosts;
+use weather_balloon::inspect::Inspector;
 use weather_balloon::metrics::Metrics;
 use weather_balloon::shipping::Shipping;
 use weather_balloon::usage::Usage;
@@ -31,7 +32,7 @@ pub async fn serve(url: Option<&str>) -> anyhow::Result<()> {
         None => Metrics::in_memory(canned::series(SERIES, POINTS)?),
         Some(url) => {
             let config = graphite::Config { url: url.to_owned(), ..graphite::Config::default() };
-            Metrics::new(graphite::Client::new(&config)?)
+            Metrics::new(graphite::Client::new(&config)?, None)
         }
     };
     let config = rpc::Config { listen: vec!["127.0.0.1:0".to_owned()], ..rpc::Config::default() };
@@ -43,6 +44,7 @@ pub async fn serve(url: Option<&str>) -> anyhow::Result<()> {
         metrics,
         shipping: Shipping::off(),
         usage: Usage::off(),
+        inspector: Inspector::default(),
         clouds: Clouds::none(),
         calls: weather_balloon::telemetry::Calls::default(),
     };

@@ -36,6 +36,8 @@ pub enum Error {
         "the archive would have to read more than {max} points for this answer; ask with a narrower key or a shorter window"
     )]
     TooMuchToRead { max: usize },
+    #[error("the archive cannot be copied to {path}, which must be a new file on a disk with room")]
+    Backup { path: PathBuf, source: std::io::Error },
     #[error("too many questions to the archive are under way; try again later")]
     Crowded,
     #[error("the archive is stopping")]
@@ -68,6 +70,17 @@ fn path_of(fault: &sqlite::Error) -> PathBuf {
         | sqlite::Error::Migrate { path, .. }
         | sqlite::Error::Query { path, .. }
         | sqlite::Error::Stopping { path } => path.clone(),
+    }
+}
+
+impl Error {
+    /// Another question can be answered, and this one will not be by asking
+    /// again.
+    pub fn blames_question(&self) -> bool {
+        matches!(
+            self,
+            Self::TooManySeries { .. } | Self::TooManyPoints { .. } | Self::TooMuchToRead { .. }
+        )
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,6 +29,7 @@ struct Shared {
     plan: Plan,
     /// What the file is at; changed by `tend` alone, save for `Damaged`.
     phase: RwLock<Phase>,
+    openings: AtomicU64,
     /// Held while the file is opened or put aside.
     opening: Mutex<()>,
     /// There is something to tend.
@@ -59,11 +60,17 @@ impl Archive {
             path: directory.join(DATABASE_NAME),
             plan: Plan::new(config, prefix),
             phase: RwLock::new(Phase::Opening),
+            openings: AtomicU64::default(),
             opening: Mutex::default(),
             wake: Notify::new(),
             questions: Semaphore::new(QUESTIONS),
             stopping: Arc::default(),
         }))
+    }
+
+    /// The nodes above every host's node.
+    pub fn prefix(&self) -> &str {
+        &self.0.plan.prefix
     }
 
     /// Opens the file and tends it until told to stop. Never fails: what it
@@ -109,23 +116,29 @@ impl Archive {
         }
     }
 
-    /// Makes the points durable, and with them how far the file is read. What
+    /// Makes the points durable, and with them how far each file is read. What
     /// failed left nothing and is to be read again from the spool.
-    pub async fn ingest(&self, batch: Batch, position: Position) -> Result<Receipt, Error> {
-        self.blocking(move |archive| archive.ingest_blocking(&batch, Some(&position), now())).await
+    pub async fn ingest(&self, batch: Batch, positions: Vec<Position>) -> Result<Receipt, Error> {
+        self.blocking(move |archive| archive.ingest_blocking(&batch, &positions, now())).await
     }
 
-    pub fn ingest_blocking(
+    pub fn ingest_blocking<'p>(
         &self,
         batch: &Batch,
-        position: Option<&Position>,
+        positions: impl IntoIterator<Item = &'p Position>,
         now: i64,
     ) -> Result<Receipt, Error> {
-        let receipt = self.with(|store| store.ingest(batch, position, now))?;
+        let receipt = self.with(|store| store.ingest(batch, positions, now))?;
         if self.with(|store| Ok(store.memory().frozen.is_some()))? {
             self.0.wake.notify_one();
         }
         Ok(receipt)
+    }
+
+    /// How often a file was opened. After a change of it the positions are to
+    /// be asked for anew: the file may be another one.
+    pub fn openings(&self) -> u64 {
+        self.0.openings.load(Ordering::Acquire)
     }
 
     /// How far each spool file is taken in.
@@ -207,6 +220,16 @@ impl Archive {
         })
     }
 
+    /// Writes a whole copy of the archive to a file that is not there yet,
+    /// while points go on coming in. The copy is durable when this returns.
+    pub async fn backup(&self, to: PathBuf) -> Result<(), Error> {
+        self.blocking(move |archive| archive.backup_blocking(&to)).await
+    }
+
+    pub fn backup_blocking(&self, to: &Path) -> Result<(), Error> {
+        self.with(|store| store.backup(to))
+    }
+
     /// Opens the file where it is not open, and does what is due: seals, puts
     /// days together, drops what is past keeping. Blocks.
     pub fn tend_blocking(&self, now: i64) -> Result<(), Error> {
@@ -241,6 +264,7 @@ impl Archive {
             Ok(store) => {
                 let store = Arc::new(store);
                 self.set_phase(Phase::Open(store.clone()));
+                self.0.openings.fetch_add(1, Ordering::Release);
                 Ok(store)
             }
             Err(fault) => {

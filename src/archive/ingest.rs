@@ -22,18 +22,17 @@ struct Placed {
 }
 
 impl Store {
-    /// Makes the points durable, together with how far the file is read, in
+    /// Makes the points durable, together with how far each file is read, in
     /// one transaction. On any error neither is kept.
-    pub fn ingest(
+    pub fn ingest<'p>(
         &self,
         batch: &Batch,
-        position: Option<&Position>,
+        positions: impl IntoIterator<Item = &'p Position>,
         now: i64,
     ) -> Result<Receipt, Error> {
-        if let Some(length) = position
-            .map(|position| position.file.len())
-            .filter(|length| *length > Position::MAX_FILE_BYTES)
-        {
+        let positions: Vec<_> = positions.into_iter().collect();
+        let lengths = positions.iter().map(|position| position.file.len());
+        if let Some(length) = lengths.max().filter(|length| *length > Position::MAX_FILE_BYTES) {
             return Err(Error::LongFileName(length));
         }
         self.write(|db| {
@@ -42,7 +41,7 @@ impl Store {
             }
             let mut receipt = Receipt::default();
             let (placed, added) = self.place(batch, now, &mut receipt);
-            if let Err(fault) = self.commit(db, &placed, &added, position) {
+            if let Err(fault) = self.commit(db, &placed, &added, &positions) {
                 let mut memory = self.memory_mut();
                 added.iter().for_each(|place| memory.index.remove(*place));
                 return Err(fault);
@@ -144,7 +143,7 @@ impl Store {
         db: &mut Connection,
         placed: &[Placed],
         added: &[u32],
-        position: Option<&Position>,
+        positions: &[&Position],
     ) -> rusqlite::Result<()> {
         let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let journalled = {
@@ -164,7 +163,7 @@ impl Store {
                 .collect::<Vec<_>>()
         };
         tables::append_journal(&tx, &journalled)?;
-        if let Some(position) = position {
+        for position in positions {
             tables::put_position(&tx, position)?;
         }
         tx.commit()

@@ -74,6 +74,8 @@ pub struct KnownNode {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     pub path: PathBuf,
+    /// Seconds between two points of a series.
+    pub step: i64,
     /// Of the file and its journal.
     pub bytes: u64,
     pub series: usize,
@@ -93,4 +95,10 @@ pub struct Stats {
     pub broken_rows: u64,
     /// The damaged file that was put aside last, if one is there.
     pub put_aside: Option<PathBuf>,
+}
+
+/// Reads a copy of metrics.db as a restore would, and gives its schema's
+/// version. Blocks.
+pub fn check_backup(file: &std::path::Path) -> Result<i32, crate::sqlite::SnapshotFault> {
+    crate::sqlite::examine(file, &migrations::runner())
 }

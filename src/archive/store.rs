@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -12,7 +13,8 @@ use super::grid::Grid;
 use super::head::{Frozen, Log};
 use super::index::{ById, Index};
 use super::tables::{self, Meta};
-use super::{Config, KnownNode, Stats, migrations};
+use super::{Config, Error, KnownNode, Stats, migrations};
+use crate::disk;
 use crate::sqlite::{self, Database};
 
 /// What an archive was opened with.
@@ -196,6 +198,32 @@ impl Store {
     pub fn path(&self) -> &Path {
         self.writer.path()
     }
+
+    /// A copy of one state of the file, its journal in it.
+    pub fn backup(&self, to: &Path) -> Result<(), Error> {
+        let fault = |source| Error::Backup { path: to.to_owned(), source };
+        let Some(name) = to.to_str() else {
+            return Err(fault(std::io::Error::other("the path is no UTF-8")));
+        };
+        // SQLite would fill an empty file that has any mode; ours is 0600.
+        let mut new = std::fs::OpenOptions::new();
+        let new = new.write(true).create_new(true).mode(0o600).open(to).map_err(fault)?;
+        // A reader is no hindrance to those who write; VACUUM wants no
+        // transaction around it.
+        let copied = self
+            .writer
+            .reader()?
+            .call_blocking(|db| db.execute("VACUUM INTO ?1", [name]).map(drop));
+        let outcome = match copied {
+            Ok(()) => new.sync_all().and_then(|()| disk::sync_parent(to)),
+            Err(source) => Err(std::io::Error::other(source)),
+        };
+        outcome.map_err(|source| {
+            // Half a copy is none; that it stays is no further harm.
+            let _ = std::fs::remove_file(to);
+            fault(source)
+        })
+    }
 }
 
 impl Store {
@@ -226,6 +254,7 @@ impl Store {
         let frozen = memory.frozen.as_ref().map_or(0, |frozen| frozen.log.len());
         Stats {
             path: self.path().to_owned(),
+            step: self.grid.step.into(),
             bytes: size("") + size("-wal"),
             series: memory.index.len(),
             nodes: memory.index.nodes().count(),

@@ -2,15 +2,18 @@
 //! and the receipt that its end gives.
 
 mod frame;
+mod local;
 mod pace;
 mod sender;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 pub use frame::{Batch, Framer};
+pub use local::{LocalFiles, TextFile};
 pub use pace::{Backoff, BatchLimit};
 pub use sender::{Receipt, SendError, Sender};
 
@@ -44,6 +47,9 @@ pub struct Config {
     /// look is taken.
     #[serde(with = "crate::settings::duration")]
     pub read_back_interval: Duration,
+    /// Where a Carbon on this machine has its carbon.conf; nothing there: no
+    /// Carbon is local.
+    pub config_directory: PathBuf,
 }
 
 impl Default for Config {
@@ -58,6 +64,7 @@ impl Default for Config {
             replay_window: Duration::from_secs(3600),
             max_backoff: Duration::from_secs(60),
             read_back_interval: Duration::from_secs(600),
+            config_directory: "/etc/carbon".into(),
         }
     }
 }
@@ -117,6 +124,13 @@ impl Destination {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is on this machine, by its name alone.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.0.rsplit_once(':').map_or("", |(host, _)| host);
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 }
 

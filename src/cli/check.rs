@@ -1,238 +1,237 @@
 //! The appliance as a Nagios plugin: one line, exit 0, 1, 2 or 3 and nothing
 //! else. Conventions: the Monitoring Plugins Development Guidelines.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use crate::rpc::client::{HostsStatus, PerfdataStatus, SinkStatus};
+use crate::inspect::{Finding, Number, Verdict};
 
-use super::args::{CheckArgs, CheckPart, Cli};
+use super::args::{CheckArgs, Cli};
 use super::{connect_within, output};
 
-const WAIT: Duration = Duration::from_secs(5);
-/// Seconds that perfdata may wait: a Carbon that restarts is no news, one that
-/// is gone for an hour has outlasted what it is asked again for.
-const LATE_WARNING: i64 = 900;
-const LATE_CRITICAL: i64 = 3600;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Verdict {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
     Ok,
     Warning,
     Critical,
     Unknown,
 }
 
-impl Verdict {
+impl State {
     fn told(self) -> (&'static str, u8) {
         match self {
-            Verdict::Ok => ("OK", 0),
-            Verdict::Warning => ("WARNING", 1),
-            Verdict::Critical => ("CRITICAL", 2),
-            Verdict::Unknown => ("UNKNOWN", 3),
+            State::Ok => ("OK", 0),
+            State::Warning => ("WARNING", 1),
+            State::Critical => ("CRITICAL", 2),
+            State::Unknown => ("UNKNOWN", 3),
         }
     }
 }
 
-pub fn run(cli: &Cli, args: &CheckArgs) -> ExitCode {
-    let asked = connect_within(cli, WAIT, WAIT)
-        .and_then(|mut client| Ok((client.get_status()?, client.get_perfdata_status()?)));
-    match asked {
-        Ok((hosts, perfdata)) => {
-            let now =
-                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-            let found = judge(&hosts, &perfdata, i64::try_from(now).unwrap_or(i64::MAX), args.part);
-            report(found.verdict, &found.text, &found.perfdata)
+impl From<Verdict> for State {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Ok => State::Ok,
+            Verdict::Warn => State::Warning,
+            Verdict::Fail => State::Critical,
         }
-        Err(fault) => report(Verdict::Critical, &format!("{fault:#}"), ""),
+    }
+}
+
+const ALL: &str = "all";
+
+/// Takes the process over: a panic must not reach Nagios as CRITICAL.
+pub fn run(cli: Cli, args: CheckArgs) -> ExitCode {
+    // Its text would be a second line, on stderr.
+    std::panic::set_hook(Box::new(|_| {}));
+    if args.part == ALL && (args.warning.is_some() || args.critical.is_some()) {
+        return unknown("-w and -c are about the first figure of one part: name the part");
+    }
+    let part = args.part.clone();
+    match ask(cli, part, Duration::from_secs(args.timeout)) {
+        Asked::Answered(findings) => {
+            let (state, text, perfdata) = judge(findings, &args);
+            report(state, &text, &perfdata)
+        }
+        Asked::Failed(fault) => report(State::Critical, &format!("{fault:#}"), ""),
+        Asked::TooLate => unknown(&format!("no answer within {} s", args.timeout)),
+        Asked::Panicked => unknown("the check itself failed: this is a bug of weather-balloon"),
     }
 }
 
 /// For what is wrong with the question itself.
 pub fn unknown(text: &str) -> ExitCode {
-    report(Verdict::Unknown, text, "")
+    report(State::Unknown, text, "")
 }
 
-/// What one part says of itself.
-#[derive(Debug)]
-struct Finding {
-    verdict: Verdict,
-    text: String,
-    perfdata: String,
+enum Asked {
+    Answered(Vec<Finding>),
+    Failed(anyhow::Error),
+    TooLate,
+    Panicked,
 }
 
-/// The worst of the asked parts speaks for all; each gives its perfdata.
-fn judge(hosts: &HostsStatus, perfdata: &PerfdataStatus, now: i64, part: CheckPart) -> Finding {
-    match part {
-        CheckPart::Hosts => judge_hosts(hosts),
-        CheckPart::Sync => judge_sync(hosts),
-        CheckPart::Perfdata => judge_perfdata(perfdata, now),
-        CheckPart::All => {
-            let parts = [judge_hosts(hosts), judge_sync(hosts), judge_perfdata(perfdata, now)];
-            let numbers: Vec<_> = parts.iter().map(|part| part.perfdata.clone()).collect();
-            let mut worst = None::<Finding>;
-            for part in parts {
-                if worst.as_ref().is_none_or(|worst| part.verdict > worst.verdict) {
-                    worst = Some(part);
-                }
-            }
-            let (verdict, text) =
-                worst.map_or((Verdict::Unknown, String::new()), |w| (w.verdict, w.text));
-            Finding { verdict, text, perfdata: numbers.join(" ").trim().to_owned() }
+/// The calls block: they run aside, so that one clock bounds them all. What
+/// is still blocked ends with the process.
+fn ask(cli: Cli, part: String, limit: Duration) -> Asked {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
+        return Asked::Panicked;
+    };
+    let outcome = runtime.block_on(async {
+        let asked = tokio::task::spawn_blocking(move || {
+            let part = if part == ALL { "" } else { &part };
+            let mut client = connect_within(&cli, limit, limit)?;
+            anyhow::Ok(client.inspect(part)?)
+        });
+        match tokio::time::timeout(limit, asked).await {
+            Err(_) => Asked::TooLate,
+            Ok(Err(_)) => Asked::Panicked,
+            Ok(Ok(Ok(findings))) => Asked::Answered(findings),
+            Ok(Ok(Err(fault))) => Asked::Failed(fault),
         }
-    }
-}
-
-fn judge_hosts(status: &HostsStatus) -> Finding {
-    let (watched, over) =
-        (status.watched_count.unwrap_or_default(), status.unwatched_count.unwrap_or_default());
-    let trouble = status.trouble.as_deref().filter(|_| {
-        // While a restart is due the trouble is that of the part "sync".
-        status.in_step.unwrap_or_default() || status.live_generation.is_none()
     });
-    let (verdict, text) = match (trouble, status.live_generation) {
-        (Some(trouble), _) => (Verdict::Critical, trouble.to_owned()),
-        (None, None) => (Verdict::Ok, "no hosts were set yet".to_owned()),
-        (None, Some(_)) if over > 0 => {
-            (Verdict::Warning, format!("{over} hosts over max_hosts are not watched"))
-        }
-        (None, Some(generation)) => {
-            (Verdict::Ok, format!("{watched} hosts of generation {generation} are watched"))
-        }
-    };
-    Finding { verdict, text, perfdata: format!("watched={watched};;;0 unwatched={over};;;0") }
+    runtime.shutdown_background();
+    outcome
 }
 
-fn judge_sync(status: &HostsStatus) -> Finding {
-    let perfdata = format!("restarts={}c", status.restarts.unwrap_or_default());
-    let in_step = status.in_step.unwrap_or_default() || status.live_generation.is_none();
-    let (verdict, text) = match (in_step, status.trouble.as_deref()) {
-        (true, _) => (Verdict::Ok, "Nagios has read the newest hosts".to_owned()),
-        (false, Some(trouble)) => (Verdict::Critical, trouble.to_owned()),
-        (false, None) => (Verdict::Ok, "Nagios is about to read the newest hosts".to_owned()),
-    };
-    Finding { verdict, text, perfdata }
-}
-
-fn judge_perfdata(status: &PerfdataStatus, now: i64) -> Finding {
-    if !status.enabled.unwrap_or_default() {
-        let text = "performance data is not read: [perfdata] spool is empty".to_owned();
-        return Finding { verdict: Verdict::Ok, text, perfdata: String::new() };
+/// The worst finding speaks for all; each gives its perfdata.
+fn judge(mut findings: Vec<Finding>, args: &CheckArgs) -> (State, String, String) {
+    if let Some(number) = findings.iter_mut().flat_map(|found| &mut found.numbers).next() {
+        number.warn = args.warning.or(number.warn);
+        number.fail = args.critical.or(number.fail);
+    } else if args.warning.is_some() || args.critical.is_some() {
+        let text = format!("{} has no figure for -w and -c now", args.part);
+        return (State::Unknown, text, String::new());
     }
-    let age = status.oldest_time.map_or(0, |oldest| (now - oldest).max(0));
-    let sinks = status.sinks.as_deref().unwrap_or_default();
-    let stuck = sinks.iter().find_map(|sink| sink.trouble.as_deref());
-    let trouble = status.trouble.as_deref().or(stuck);
-    let unseen = status.read_back_trouble.as_deref();
-    let (verdict, text) = match trouble {
-        Some(trouble) if status.trouble.is_some() || age >= LATE_CRITICAL => {
-            (Verdict::Critical, trouble.to_owned())
-        }
-        Some(trouble) => (Verdict::Warning, trouble.to_owned()),
-        None if age >= LATE_WARNING => (Verdict::Warning, format!("perfdata waits since {age} s")),
-        None => match unseen {
-            Some(unseen) => (Verdict::Warning, unseen.to_owned()),
-            None => {
-                let sinks = output::plural(sinks.len(), "sink");
-                (Verdict::Ok, format!("perfdata flows to {sinks}"))
-            }
-        },
+    let worst = findings.iter().map(Finding::overall).max();
+    let Some(worst) = worst else {
+        return (State::Ok, format!("{} is not part of this appliance", args.part), String::new());
     };
-    let sum = |of: fn(&SinkStatus) -> Option<i64>| sinks.iter().filter_map(of).sum::<i64>();
-    let perfdata = format!(
-        "spool={}B;;;0 oldest={age}s;{LATE_WARNING};{LATE_CRITICAL};0 lost={}c samples={}c resent={}c bad_lines={}c",
-        status.bytes.unwrap_or_default(),
-        status.lost_files.unwrap_or_default(),
-        sum(|sink| sink.samples),
-        sum(|sink| sink.resent),
-        sum(|sink| sink.bad_lines),
-    );
-    Finding { verdict, text, perfdata }
+    let bad: Vec<_> = findings.iter().filter(|found| found.overall() == worst).collect();
+    // When all is well, the hosts are what there is to tell.
+    let speaker =
+        bad.iter().find(|found| worst == Verdict::Ok && found.part == "hosts").or(bad.first());
+    let mut text = speaker.map_or_else(String::new, |found| told(found));
+    if worst > Verdict::Ok && bad.len() > 1 {
+        text.push_str(&format!(" (and {} more: weather-balloon doctor)", bad.len() - 1));
+    }
+    (worst.into(), text, perfdata(&findings))
 }
 
-fn report(verdict: Verdict, text: &str, perfdata: &str) -> ExitCode {
-    let (word, code) = verdict.told();
+/// A figure out of its range is named where the words do not.
+fn told(found: &Finding) -> String {
+    let out = found.numbers.iter().filter(|number| number.verdict() > found.verdict);
+    let figures: Vec<_> =
+        out.map(|number| format!("{} is {}{}", number.label, number.value, number.unit)).collect();
+    if figures.is_empty() {
+        found.what.clone()
+    } else {
+        format!("{} ({})", found.what, figures.join(", "))
+    }
+}
+
+fn perfdata(findings: &[Finding]) -> String {
+    let mut seen = BTreeMap::<String, usize>::new();
+    let mut all = Vec::new();
+    for number in findings.iter().flat_map(|found| &found.numbers) {
+        let label: String =
+            number.label.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        let times = seen.entry(label.clone()).or_default();
+        *times += 1;
+        let label = if *times == 1 { label } else { format!("{label}_{times}") };
+        all.push(figure(&label, number));
+    }
+    all.join(" ")
+}
+
+/// `label=value[unit];warn;crit;min`
+fn figure(label: &str, number: &Number) -> String {
+    let Number { value, unit, warn, fail, .. } = number;
+    if unit == "c" {
+        return format!("{label}={value}c");
+    }
+    let range =
+        |range: &Option<crate::inspect::Range>| range.map(|r| r.to_string()).unwrap_or_default();
+    let max = if unit == "%" { ";100" } else { "" };
+    format!("{label}={value}{unit};{};{};0{max}", range(warn), range(fail))
+}
+
+fn report(state: State, text: &str, perfdata: &str) -> ExitCode {
+    let (word, code) = state.told();
     // A bar in the text would begin the perfdata.
     let text = output::printable(text).replace('|', "/");
     let tail = if perfdata.is_empty() { String::new() } else { format!(" | {perfdata}") };
     // The exit code tells the verdict to a reader that is gone, too.
-    let _ = output::print(format_args!("WEATHER-BALLOON {word} - {text}{tail}"));
+    let _ = output::print(format_args!("WEATHER-BALLOON {word} - {}{tail}", text.trim()));
     ExitCode::from(code)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inspect::{Part, Range};
 
-    // The generated defaults are zeros and empty texts, not absences.
-    fn no_hosts() -> HostsStatus {
-        HostsStatus::new(None, None, None, None, None, None, None, None, None)
-    }
-
-    fn no_sink() -> SinkStatus {
-        SinkStatus::new(None, None, None, None, None, None, None, None)
-    }
-
-    fn off() -> PerfdataStatus {
-        PerfdataStatus::new(None, None, None, None, None, None, None, None, None)
-    }
-
-    fn status() -> HostsStatus {
-        HostsStatus {
-            live_generation: Some(7),
-            watched_count: Some(3),
-            unwatched_count: Some(0),
-            in_step: Some(true),
-            ..no_hosts()
+    fn args(part: &str, warning: Option<&str>, critical: Option<&str>) -> CheckArgs {
+        let range = |text: Option<&str>| text.map(|text| text.parse::<Range>().unwrap());
+        CheckArgs {
+            part: part.to_owned(),
+            warning: range(warning),
+            critical: range(critical),
+            timeout: 1,
         }
     }
 
-    const NOW: i64 = 100_000;
-
-    fn found(hosts: &HostsStatus, part: CheckPart) -> (Verdict, String) {
-        let found = judge(hosts, &flowing(), NOW, part);
-        (found.verdict, found.text)
-    }
-
-    fn flowing() -> PerfdataStatus {
-        PerfdataStatus {
-            enabled: Some(true),
-            sinks: Some(vec![SinkStatus { samples: Some(7), ..no_sink() }]),
-            ..off()
-        }
+    fn old(seconds: f64) -> Finding {
+        Finding::ok(Part::Perfdata, "flow", "it flows")
+            .number(
+                Number::new("oldest", seconds, "s")
+                    .limits(Range::above(900.0), Range::above(3600.0)),
+            )
+            .number(Number::new("lost", 3.0, "c"))
     }
 
     #[test]
-    fn each_fault_of_the_hosts_is_judged() {
-        let all = |status: &HostsStatus| found(status, CheckPart::All).0;
-        assert_eq!(all(&status()), Verdict::Ok);
-        assert_eq!(all(&no_hosts()), Verdict::Ok);
-        assert_eq!(all(&HostsStatus { unwatched_count: Some(1), ..status() }), Verdict::Warning);
-        let late = HostsStatus { in_step: Some(false), ..status() };
-        assert_eq!(all(&late), Verdict::Ok);
-        let stuck = HostsStatus { trouble: Some("no FIFO".into()), ..late };
-        assert_eq!(found(&stuck, CheckPart::Sync), (Verdict::Critical, "no FIFO".into()));
-        assert_eq!(found(&stuck, CheckPart::All), (Verdict::Critical, "no FIFO".into()));
-        assert_eq!(found(&stuck, CheckPart::Hosts).0, Verdict::Ok);
-        let spoiled = HostsStatus { trouble: Some("broken".into()), ..status() };
-        assert_eq!(found(&spoiled, CheckPart::Hosts), (Verdict::Critical, "broken".into()));
+    fn the_worst_speaks_and_all_are_counted() {
+        let findings = vec![
+            Finding::ok(Part::Nagios, "x", "fine").number(Number::new("time", 0.25, "s")),
+            Finding::warn(Part::Hosts, "x", "so so").number(Number::count("watched", 3)),
+            Finding::fail(Part::Carbon, "a", "refused").number(Number::new("time", 1.0, "s")),
+            Finding::fail(Part::Disk, "b", "full").number(
+                Number::new("free", 2.0, "%").limits(Range::below(10.0), Range::below(3.0)),
+            ),
+        ];
+        let (state, text, perfdata) = judge(findings, &args(ALL, None, None));
+        assert_eq!(state, State::Critical);
+        assert_eq!(text, "refused (and 1 more: weather-balloon doctor)");
+        assert_eq!(perfdata, "time=0.25s;;;0 watched=3;;;0 time_2=1s;;;0 free=2%;10:;3:;0;100");
     }
 
     #[test]
-    fn each_fault_of_the_perfdata_is_judged() {
-        let verdict = |status: &PerfdataStatus| judge_perfdata(status, NOW).verdict;
-        assert_eq!(verdict(&off()), Verdict::Ok);
-        assert_eq!(verdict(&flowing()), Verdict::Ok);
-        let refused = SinkStatus { trouble: Some("refused".into()), ..no_sink() };
-        let down = PerfdataStatus { sinks: Some(vec![refused]), ..flowing() };
-        assert_eq!(verdict(&down), Verdict::Warning);
-        let long = PerfdataStatus { oldest_time: Some(NOW - LATE_CRITICAL), ..down };
-        assert_eq!(verdict(&long), Verdict::Critical);
-        let behind = PerfdataStatus { oldest_time: Some(NOW - LATE_WARNING), ..flowing() };
-        assert_eq!(verdict(&behind), Verdict::Warning);
-        let unseen = PerfdataStatus { read_back_trouble: Some("unseen".into()), ..flowing() };
-        assert_eq!(verdict(&unseen), Verdict::Warning);
-        let unreadable = PerfdataStatus { trouble: Some("no spool".into()), ..flowing() };
-        assert_eq!(verdict(&unreadable), Verdict::Critical);
+    fn thresholds_are_those_of_the_caller() {
+        let judged = |seconds, warning, critical| {
+            let (state, text, _) = judge(vec![old(seconds)], &args("perfdata", warning, critical));
+            (state, text)
+        };
+        assert_eq!(judged(10.0, None, None), (State::Ok, "it flows".to_owned()));
+        assert_eq!(judged(901.0, None, None).0, State::Warning);
+        assert_eq!(
+            judged(3601.0, None, None),
+            (State::Critical, "it flows (oldest is 3601s)".to_owned())
+        );
+        assert_eq!(judged(10.0, Some("5"), None).0, State::Warning);
+        assert_eq!(judged(10.0, Some("5"), Some("9")).0, State::Critical);
+        assert_eq!(judged(9999.0, Some("~:"), Some("~:")).0, State::Ok);
+        let (state, _, perfdata) = judge(vec![old(1.0)], &args("perfdata", Some("@0:5"), None));
+        assert_eq!((state, perfdata.as_str()), (State::Warning, "oldest=1s;@5;3600;0 lost=3c"));
+        let none =
+            judge(vec![Finding::ok(Part::Carbon, "x", "off")], &args("carbon", Some("1"), None));
+        assert_eq!(none.0, State::Unknown);
+    }
+
+    #[test]
+    fn a_part_that_is_not_there_is_no_fault() {
+        let (state, text, _) = judge(Vec::new(), &args("clouds", None, None));
+        assert_eq!((state, text.as_str()), (State::Ok, "clouds is not part of this appliance"));
     }
 }

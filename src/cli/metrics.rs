@@ -4,25 +4,40 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use crate::model::Series;
-use crate::rpc::client::MetricsQuestion;
+use crate::rpc::client::{MetricsQuestion, MetricsSource};
 
-use super::args::{Cli, MetricsArgs, Output};
-use super::{connect, output, plot, when};
+use super::args::{Cli, MetricsArgs, MetricsCommand, MetricsFrom, Output};
+use super::{archive, connect, output, plot, when};
 
 pub fn run(args: &MetricsArgs, cli: &Cli) -> anyhow::Result<()> {
+    match &args.command {
+        Some(MetricsCommand::Prune(args)) => archive::prune(args, cli),
+        Some(MetricsCommand::ImportWhisper(args)) => archive::import_whisper(args, cli),
+        None => show(args, cli),
+    }
+}
+
+fn show(args: &MetricsArgs, cli: &Cli) -> anyhow::Result<()> {
     let now = SystemTime::now();
+    let host = args.host.clone().unwrap_or_default();
     let question = MetricsQuestion {
-        host_name: Some(args.host.clone()),
+        host_name: Some(host.clone()),
         key: Some(args.key.clone()),
         start_time: Some(when::parse(&args.from, now)?),
         end_time: Some(when::parse(&args.until, now)?),
         max_points: args.points,
+        // An older daemon does not know the field: it is sent where it matters.
+        source: match args.source {
+            MetricsFrom::Auto => None,
+            MetricsFrom::Graphite => Some(MetricsSource::GRAPHITE),
+            MetricsFrom::Archive => Some(MetricsSource::ARCHIVE),
+        },
     };
     let series = connect(cli)?.query_metrics(&question)?;
     if series.is_empty() {
         eprintln!(
             "Nothing is known of {} {}.",
-            output::printable(&args.host),
+            output::printable(&host),
             output::printable(&args.key)
         );
     }

@@ -12,8 +12,12 @@ pub fn draw(series: &Series, width: usize) -> String {
         return format!("{}: no points\n", series.name);
     };
     let labels = width.min(12);
-    let columns =
-        columns(&series.points, first.time, last.time, width.saturating_sub(labels + 3).max(10));
+    let columns = columns(
+        &bridged(&series.points),
+        first.time,
+        last.time,
+        width.saturating_sub(labels + 3).max(10),
+    );
     let known = || columns.iter().flatten().copied();
     let Some(newest) = known().next_back() else {
         return format!("{}: nothing measured in this window\n", series.name);
@@ -45,6 +49,17 @@ pub fn draw(series: &Series, width: usize) -> String {
         super::when::show(last.time)
     ));
     drawing
+}
+
+/// The points with each lone empty one filled from the one before: a check each
+/// 15 minutes leaves every third slot of 10 minutes empty.
+fn bridged(points: &[Datapoint]) -> Vec<Datapoint> {
+    let value = |at: usize| points.get(at).and_then(|point| point.value);
+    let fill = |(at, point): (usize, &Datapoint)| {
+        let before = at.checked_sub(1).and_then(value).filter(|_| value(at + 1).is_some());
+        Datapoint { value: point.value.or(before), ..*point }
+    };
+    points.iter().enumerate().map(fill).collect()
 }
 
 fn columns(points: &[Datapoint], first: i64, last: i64, width: usize) -> Vec<Option<f64>> {
@@ -98,13 +113,25 @@ mod tests {
 
     #[test]
     fn a_rising_series_rises() {
-        let drawing = draw(&series(&[Some(0.0), Some(1.0), None, Some(3.0)]), 40);
+        let drawing = draw(&series(&[Some(0.0), Some(1.0), None, None, Some(3.0)]), 40);
         let lines: Vec<_> = drawing.lines().collect();
         assert_eq!(lines[0], "load.load1  (newest 3)");
-        assert_eq!(lines[1], "           3 │   █");
-        assert_eq!(lines[5], "             │ █ █");
-        assert_eq!(lines[6], "           0 │▁█ █");
-        assert!(lines[8].ends_with("1970-01-01 00:00:00 to 1970-01-01 00:30:00 UTC"));
+        assert_eq!(lines[1], "           3 │    █");
+        assert_eq!(lines[5], "             │ █  █");
+        assert_eq!(lines[6], "           0 │▁█  █");
+        assert!(lines[8].ends_with("1970-01-01 00:00:00 to 1970-01-01 00:40:00 UTC"));
+    }
+
+    #[test]
+    fn one_empty_slot_is_drawn_across() {
+        let values = |given: &[Option<f64>]| -> Vec<_> {
+            bridged(&series(given).points).iter().map(|point| point.value).collect()
+        };
+        let (a, b) = (Some(1.0), Some(2.0));
+        assert_eq!(values(&[a, None, b, b, None, a]), [a, a, b, b, b, a]);
+        assert_eq!(values(&[None, a, None, None, b, None]), [None, a, None, None, b, None]);
+        let drawing = draw(&series(&[b, b, None, b, b, None, b]), 40);
+        assert!(drawing.contains("│███████\n"), "{drawing}");
     }
 
     #[test]

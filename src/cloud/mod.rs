@@ -195,7 +195,13 @@ impl Clouds {
 
     /// By name; those that still have hosts and no section come last.
     pub fn view(&self) -> Vec<CloudView> {
-        let polled = self.pollers.values().map(|line| line.view.borrow().clone());
+        let skipped = self.hosts.view().skipped;
+        let polled = self.pollers.values().map(|line| {
+            let view = line.view.borrow().clone();
+            let clashes = skipped.get(&Source::Cloud(view.name.as_str().into()));
+            let clashes = clashes.map_or(&[][..], |clashes| clashes.first());
+            CloudView { clashes: clashes.iter().map(ToString::to_string).collect(), ..view }
+        });
         polled.chain(self.left_over()).collect()
     }
 

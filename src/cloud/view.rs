@@ -28,6 +28,8 @@ pub struct CloudView {
     /// What hinders the ledger or Nagios, while the cloud itself answers.
     pub trouble: Option<String>,
     pub shown: Shown,
+    /// Of its hosts those that cannot stand beside another source's.
+    pub clashes: Vec<String>,
     /// Hosts of this cloud that Nagios is to watch.
     pub watched: usize,
     /// Seconds by which the cloud's clock is ahead of ours.

@@ -30,6 +30,8 @@ pub(super) fn take(sections: &mut Sections) -> Vec<(cloud::Config, Kind)> {
 
 fn one(sections: &mut Sections, label: &str, mut table: Table) -> Option<(cloud::Config, Kind)> {
     let before = sections.fault_count();
+    // Known even where another common key has a fault.
+    let named = table.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
     let keys = cloud::Config::KEYS.iter();
     let common = keys.filter_map(|key| table.remove_entry(*key)).collect();
     let common: cloud::Config = sections.read(label, common);
@@ -39,16 +41,20 @@ fn one(sections: &mut Sections, label: &str, mut table: Table) -> Option<(cloud:
             sections.fault(label, key, reason);
         }
     }
-    let kind = kind(sections, label, &common.kind, table)?;
-    for (key, reason) in kind.check() {
-        sections.fault(label, key, reason);
+    let before = sections.fault_count();
+    let kind = kind(sections, label, &named, table)?;
+    if sections.fault_count() == before {
+        for (key, reason) in kind.check() {
+            sections.fault(label, key, reason);
+        }
     }
     Some((common, kind))
 }
 
 fn kind(sections: &mut Sections, label: &str, kind: &str, table: Table) -> Option<Kind> {
-    let _ = table;
     let told = match kind {
+        Kind::EC2 => return Some(Kind::Ec2(sections.read(label, table))),
+        Kind::OPENSTACK => return Some(Kind::OpenStack(sections.read(label, table))),
         "" => format!("is missing; give one of {}", Kind::NAMES.join(", ")),
         other => format!("{other:?} is none of {}", Kind::NAMES.join(", ")),
     };

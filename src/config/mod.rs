@@ -12,7 +12,8 @@ use serde::Deserialize;
 
 use crate::cloud::{self, Kind};
 use crate::{
-    carbon, directory, graphite, hosts, http, nagios, perfdata, rpc, state, store, telemetry,
+    archive, carbon, directory, graphite, hosts, http, nagios, perfdata, rpc, state, store,
+    telemetry,
 };
 use sections::Sections;
 
@@ -26,6 +27,7 @@ pub struct Config {
     pub graphite: graphite::Config,
     pub perfdata: perfdata::Config,
     pub carbon: carbon::Config,
+    pub archive: archive::Config,
     pub state: state::Config,
     pub store: store::Config,
     pub clouds: Vec<(cloud::Config, Kind)>,
@@ -100,6 +102,7 @@ impl Config {
             graphite: sections.take("graphite"),
             perfdata: sections.take("perfdata"),
             carbon: sections.take("carbon"),
+            archive: sections.take("archive"),
             state: sections.take("state"),
             store: sections.take("store"),
             clouds: clouds::take(&mut sections),
@@ -145,6 +148,7 @@ impl Config {
             ("graphite", self.graphite.check()),
             ("perfdata", self.perfdata.check()),
             ("carbon", self.carbon.check()),
+            ("archive", self.archive.check()),
             ("state", self.state.check()),
             ("store", self.store.check()),
             ("directory", self.directory.check()),
@@ -161,6 +165,11 @@ impl Config {
             .collect()
     }
 
+    /// Whether measurements are kept in the archive.
+    pub fn archive_is_on(&self) -> bool {
+        self.archive.is_on(!self.graphite.url.is_empty())
+    }
+
     /// The sections that differ and that only a restart takes over.
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let fixed = [
@@ -168,6 +177,12 @@ impl Config {
             ("[http]", self.http != new.http),
             ("[perfdata]", self.perfdata != new.perfdata),
             ("[carbon]", self.carbon != new.carbon),
+            (
+                "[archive]",
+                self.archive != new.archive
+                    || self.archive_is_on() != new.archive_is_on()
+                    || self.graphite.prefix != new.graphite.prefix,
+            ),
             ("[state]", self.state != new.state),
             ("[[cloud]]", self.clouds != new.clouds),
             ("[directory]", self.directory != new.directory),

@@ -1,6 +1,8 @@
 //! The process: builds every part once, in floor order, and holds them
 //! together until it is told to stop.
 
+mod watchdog;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,25 +12,30 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::Archive;
 use crate::cloud::{Cloud, Clouds};
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::group::Group;
 use crate::hosts::Hosts;
+use crate::inspect::{Inspector, Running, Subjects};
 use crate::metrics::Metrics;
 use crate::nagios::Nagios;
-use crate::shipping::Shipping;
+use crate::providers::ec2::Environment;
+use crate::shipping::{Shipping, Sinks};
 use crate::state::State;
 use crate::usage::Usage;
 use crate::{graphite, http, listen, rpc, store, telemetry};
+use watchdog::Watchdog;
 
 /// Tasks that outlast it after SIGTERM are named and left behind.
 const STOP_GRACE: Duration = Duration::from_secs(4);
 /// Blocking work at once: SQLite, files, and nothing that waits for a peer.
 const MAX_BLOCKING_THREADS: usize = 16;
 
-/// Runs the daemon until SIGTERM or SIGINT.
-pub fn serve(path: &Path) -> anyhow::Result<()> {
+/// Runs the daemon until SIGTERM or SIGINT. `environment`: where EC2's
+/// credentials may be.
+pub fn serve(path: &Path, environment: &Environment) -> anyhow::Result<()> {
     let config = Config::read(path)?;
     telemetry::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -36,13 +43,13 @@ pub fn serve(path: &Path) -> anyhow::Result<()> {
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()
         .context("cannot start the runtime")?;
-    let outcome = runtime.block_on(run(config, path));
+    let outcome = runtime.block_on(run(config, path, environment));
     // What blocks for longer than the grace is not waited for.
     runtime.shutdown_timeout(Duration::from_millis(500));
     outcome
 }
 
-async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
+async fn run(config: Config, path: &Path, environment: &Environment) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     // From here on a SIGHUP waits for its reader instead of ending the process.
@@ -54,11 +61,14 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     let (hosts, keeper, restarter, first_checks) =
         Hosts::start(config.hosts.clone(), nagios, Arc::clone(&state)).await?;
     let graphite = graphite::Client::new(&config.graphite)?;
-    let metrics = Metrics::new(graphite.clone());
+    let archive = config
+        .archive_is_on()
+        .then(|| Archive::new(state.directory(), &config.archive, &config.graphite.prefix));
+    let metrics = Metrics::new(graphite.clone(), archive.clone());
     let live = hosts.live_nodes();
+    let sinks = Sinks { carbon: &config.carbon, archive: archive.clone(), graphite };
     let (shipping, crew) =
-        Shipping::start(&config.perfdata, &config.carbon, graphite, Arc::clone(&state), live)
-            .await?;
+        Shipping::start(&config.perfdata, sinks, Arc::clone(&state), live).await?;
     let door = rpc::Door::bind(&config.rpc).await?;
     for address in door.addresses() {
         tracing::info!(%address, "Thrift is served here");
@@ -69,25 +79,40 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     let mut group = Group::new(STOP_GRACE);
     let ready = CancellationToken::new();
     let (ledger, usage) = open_ledger(&config.store, &mut group, &ready);
-    let clouds = start_clouds(&config, ledger, state, &hosts, &mut group).await?;
+    let clouds =
+        start_clouds(&config, environment, ledger, Arc::clone(&state), &hosts, &mut group).await?;
     group.add("generations", |stop| keeper.run(stop));
     group.add("restarts", |stop| restarter.run(stop));
     group.add("first checks", |stop| first_checks.run(stop));
+    if let Some(archive) = archive {
+        group.add("archive", |stop| archive.run(stop));
+    }
     if let Some(spooler) = crew.spooler {
         group.add("perfdata spool", |stop| spooler.run(stop));
     }
-    for carrier in crew.carriers {
+    for carrier in crew.to_carbon {
         group.add("perfdata to Carbon", |stop| carrier.run(stop));
+    }
+    if let Some(carrier) = crew.to_archive {
+        group.add("perfdata to the archive", |stop| carrier.run(stop));
     }
     if let Some(read_back) = crew.read_back {
         group.add("perfdata from Graphite", |stop| read_back.run(stop));
     }
+    if let Some(limit) = sd_notify::watchdog_enabled() {
+        let watchdog = Watchdog::new(limit, state, door.pulse());
+        group.add("watchdog", |stop| watchdog.run(stop));
+    }
+    let running =
+        Running { hosts: hosts.clone(), shipping: shipping.clone(), metrics: metrics.clone() };
+    let inspector = Inspector::new(subjects(&config, Some(running))?);
     let calls = telemetry::Calls::default();
     let services = rpc::Services {
         hosts: hosts.clone(),
         metrics: metrics.clone(),
         shipping: shipping.clone(),
         usage: usage.clone(),
+        inspector: inspector.clone(),
         clouds: clouds.clone(),
         calls: calls.clone(),
     };
@@ -110,6 +135,7 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         hosts,
         metrics,
         shipping,
+        inspector,
         clouds,
         hangup,
     };
@@ -148,12 +174,13 @@ fn open_ledger(
 
 async fn start_clouds(
     config: &Config,
+    environment: &Environment,
     ledger: Option<store::Handle>,
     state: Arc<State>,
     hosts: &Hosts,
     group: &mut Group,
 ) -> anyhow::Result<Clouds> {
-    let made = config.clouds.iter().map(|(common, kind)| Cloud::new(common, kind));
+    let made = config.clouds.iter().map(|(common, kind)| Cloud::new(common, kind, environment));
     let made = made.collect::<Result<Vec<_>, _>>()?;
     let directory = Directory::new(&config.directory)?;
     let (clouds, crew) =
@@ -191,6 +218,19 @@ async fn open_page(config: &http::Config) -> anyhow::Result<Option<http::Door>> 
     }
 }
 
+/// What is looked at by this configuration; without handles, from outside.
+pub fn subjects(config: &Config, running: Option<Running>) -> anyhow::Result<Subjects> {
+    let state_directory = config.state.directory.clone();
+    Ok(Subjects {
+        nagios: Nagios::new(config.nagios.clone(), &state_directory.join("verify")),
+        perfdata: config.perfdata.clone(),
+        carbon: config.carbon.clone(),
+        graphite: graphite::Client::new(&config.graphite)?,
+        state_directory,
+        running,
+    })
+}
+
 fn scratch(state: &State) -> PathBuf {
     state.directory().join("verify")
 }
@@ -209,6 +249,7 @@ struct Reloader {
     hosts: Hosts,
     metrics: Metrics,
     shipping: Shipping,
+    inspector: Inspector,
     clouds: Clouds,
     hangup: Signal,
 }
@@ -239,7 +280,12 @@ impl Reloader {
         }
         self.clouds.reconfigure(new.hosts.brake);
         self.shipping.reconfigure(client.clone());
-        self.metrics.reconfigure(client);
+        self.metrics.reconfigure(client.clone());
+        let nagios = Nagios::new(new.nagios.clone(), &self.scratch);
+        self.inspector.reconfigure(|subjects| {
+            subjects.nagios = nagios;
+            subjects.graphite = client;
+        });
         self.hosts
             .reconfigure(new.hosts.clone(), Nagios::new(new.nagios.clone(), &self.scratch))
             .await?;
@@ -249,6 +295,7 @@ impl Reloader {
             http: self.current.http.clone(),
             perfdata: self.current.perfdata.clone(),
             carbon: self.current.carbon.clone(),
+            archive: self.current.archive.clone(),
             state: self.current.state.clone(),
             store: self.current.store.clone(),
             clouds: self.current.clouds.clone(),

@@ -2,8 +2,11 @@
 //! one directory gave are the same.
 
 /// A DN in a form that two spellings of it share: attribute names and values
-/// in lower case, spaces squeezed, escapes undone. Nothing where it is no DN.
-pub(super) fn key(dn: &str) -> Option<Vec<Vec<(String, Vec<u8>)>>> {
+/// in lower case, spaces squeezed, escapes undone.
+pub(super) type Key = Vec<Vec<(String, Vec<u8>)>>;
+
+/// Nothing where it is no DN.
+pub(super) fn key(dn: &str) -> Option<Key> {
     let mut parts = vec![Vec::new()];
     let mut rest = dn;
     loop {

@@ -36,7 +36,7 @@ pub enum Error {
     #[error("what the directory at {url} sent cannot be read; check that [directory] url is right")]
     Malformed { url: String, source: Malformed },
     #[error("the connection to the directory at {url} ended in the middle of a question")]
-    Ended { url: String, source: ldap3::LdapError },
+    Ended { url: String, source: Box<ldap3::LdapError> },
     #[error(
         "the directory at {url} does not take [directory] bind_dn and its password (LDAP result {code}: {text})"
     )]

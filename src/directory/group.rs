@@ -10,8 +10,7 @@ use super::session::{Ending, Session};
 /// Who belongs to the staff group.
 pub(super) struct Members {
     names: HashSet<Vec<u8>>,
-    /// In the form of [`dn::key`].
-    dns: HashSet<Vec<Vec<(String, Vec<u8>)>>>,
+    dns: HashSet<dn::Key>,
 }
 
 impl Members {

@@ -221,7 +221,7 @@ impl<'a> Session<'a> {
             Ok(Err(source)) => {
                 match self.fault.lock().unwrap_or_else(PoisonError::into_inner).take() {
                     Some(fault) => Err(self.server.malformed(fault)),
-                    None => Err(Error::Ended { url: url(), source }),
+                    None => Err(Error::Ended { url: url(), source: Box::new(source) }),
                 }
             }
         }

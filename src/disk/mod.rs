@@ -1,12 +1,16 @@
 //! Files that are whole or absent, also after a power cut, and directories
 //! that one process owns.
 
+mod swap;
+
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+
+pub use swap::{Swap, SwapError, finish_swap, swap, swap_is_pending};
 
 /// Writes a file under its temporary name and makes its bytes durable.
 /// `adjust` sets what must be right before anybody sees it (mode, group).
@@ -60,11 +64,36 @@ pub fn staged_name(target: &Path) -> PathBuf {
     parent(target).join(format!(".{name}.new"))
 }
 
-fn parent(path: &Path) -> &Path {
+pub fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
+}
+
+/// Opens a file to lock; one that root makes belongs to the directory's owner,
+/// who could not open it otherwise.
+pub fn open_lock(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            give_to_owner_of(&file, parent(path))?;
+            Ok(file)
+        }
+        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => options.open(path),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// What root writes for another account belongs to whoever has `like`, a file
+/// or directory. Does nothing for anybody but root.
+pub fn give_to_owner_of(file: &File, like: &Path) -> io::Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = std::fs::symlink_metadata(like)?;
+    std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -85,13 +114,7 @@ impl DirLock {
     pub fn take(dir: &Path) -> Result<Self, LockError> {
         let path = dir.join("lock");
         let wrap = |source| LockError::Io { path: path.clone(), source };
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(wrap)?;
+        let file = open_lock(&path).map_err(wrap)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(held) => Ok(Self { _held: held }),
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => Err(LockError::Taken(dir.to_owned())),

@@ -58,7 +58,7 @@ fn batches(hosts: &[HostId], now: i64, at: i64) -> impl Iterator<Item = String> 
 /// Never O_CREAT, which would leave a plain file that keeps Nagios from making
 /// its FIFO; never O_RDWR, which would succeed without a reader. The look at
 /// the kind comes after the open, of what was opened.
-fn open(fifo: &Path) -> Result<File, CommandError> {
+pub(super) fn open(fifo: &Path) -> Result<File, CommandError> {
     let file = OpenOptions::new()
         .write(true)
         .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)

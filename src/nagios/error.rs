@@ -86,3 +86,24 @@ pub enum CommandError {
     #[error("where Nagios's command FIFO is could not be found out")]
     Unknown(#[from] Error),
 }
+
+/// Why Nagios's main configuration is not edited.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    #[error("{path} has {what}; it is not edited by guess")]
+    NotPlain { path: PathBuf, what: &'static str },
+    #[error(
+        "{path} sets {key} in line {first} and again in line {second}; keep one of them, then run this again"
+    )]
+    SetTwice { path: PathBuf, key: String, first: usize, second: usize },
+    #[error(
+        "{path} continues the value of {key} over several lines (line {line}); write it in one"
+    )]
+    Continued { path: PathBuf, key: String, line: usize },
+    #[error(
+        "{path} hands performance data to somebody else: line {line} sets {key}={value}; take that out if Weather Balloon is to have it, or set [perfdata] spool = \"\""
+    )]
+    Elsewhere { path: PathBuf, key: String, line: usize, value: String },
+    #[error(transparent)]
+    Nagios(#[from] Error),
+}

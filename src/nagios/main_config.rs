@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use super::text::{self, BLANK};
 
-const MAX_BYTES: u64 = 4 * 1024 * 1024;
+pub(super) const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 #[derive(Debug)]
 pub(super) struct MainConfig {
@@ -40,7 +40,7 @@ impl MainConfig {
         Ok(Self::parse(path, &String::from_utf8_lossy(&bytes)))
     }
 
-    fn parse(path: &Path, content: &str) -> Self {
+    pub fn parse(path: &Path, content: &str) -> Self {
         let entries = text::lines(content)
             .map(|line| Entry { height: line.height, text: line.text.into_owned() })
             .collect();

@@ -7,13 +7,18 @@ mod command;
 mod config;
 mod error;
 mod hosts_file;
+mod looks;
 mod main_config;
+mod main_text;
 mod object_files;
 mod places;
+mod proof;
 mod seen;
 mod status;
+mod templates;
 mod text;
 mod verify;
+mod witness;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -23,9 +28,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::model::{Host, HostId};
 
 pub use config::{Config, object_name_fault};
-pub use error::{CommandError, Error, VerifyError};
+pub use error::{CommandError, EditError, Error, VerifyError};
 pub use hosts_file::{Digest, HostsFile, LiveFile};
+pub use looks::{OtherSetting, StatusFile};
+pub use main_text::MainText;
+pub use proof::{Changed, prove};
+pub use seen::{HostSeen, ServiceSeen};
 pub use status::{Fate, ProgramStatus};
+pub use templates::{object_files, perfdata_settings};
 
 use main_config::MainConfig;
 use places::Places;
@@ -185,7 +195,7 @@ impl Nagios {
     pub async fn last_ok(&self, hosts: HashSet<HostId>) -> Result<HashMap<HostId, i64>, Error> {
         self.on_disk(move |nagios| {
             let path = nagios.path(nagios.config.status_file.as_ref(), "status_file")?;
-            seen::last_ok(&path, &hosts)
+            witness::last_ok(&path, &hosts)
         })
         .await
     }

@@ -156,15 +156,21 @@ impl Verdict {
 fn furnish(scratch: &Path, copy: &str, identity: Option<Identity>) -> io::Result<File> {
     let var = scratch.join(VAR);
     std::fs::create_dir_all(&var)?;
-    let group = identity.map(|identity| identity.group.as_raw());
-    chown(scratch, None, group)?;
+    // Without another user to give anything to, not even asked for: the
+    // service's filter refuses every chown.
+    let given = identity.map(|Identity { user, group }| (user.as_raw(), group.as_raw()));
+    if let Some((user, group)) = given {
+        chown(scratch, None, Some(group))?;
+        chown(&var, Some(user), Some(group))?;
+    }
     std::fs::set_permissions(scratch, Permissions::from_mode(0o750))?;
-    chown(&var, identity.map(|identity| identity.user.as_raw()), group)?;
     std::fs::set_permissions(&var, Permissions::from_mode(0o700))?;
     let file = scratch.join(CANDIDATE);
     let staged = disk::staged_name(&file);
     disk::stage(&staged, copy.as_bytes(), |file| {
-        fchown(file, None, group)?;
+        if let Some((_, group)) = given {
+            fchown(file, None, Some(group))?;
+        }
         file.set_permissions(Permissions::from_mode(0o640))
     })?;
     disk::publish(&staged, &file)?;
@@ -198,7 +204,7 @@ impl Identity {
 
 /// What matters of an output of any length.
 #[derive(Debug, Default)]
-struct Said {
+pub(super) struct Said {
     cause: Option<String>,
     warning: Option<String>,
     last: String,
@@ -207,8 +213,17 @@ struct Said {
 const MAX_LINE_BYTES: usize = 8 * 1024;
 
 impl Said {
+    /// The line that names the cause of a refusal, or the first warning.
+    pub(super) fn first(&self) -> Option<String> {
+        self.cause.clone().or_else(|| self.warning.clone())
+    }
+
+    pub(super) fn last(&self) -> String {
+        self.last.clone()
+    }
+
     /// Reads to the end; a line's tail past the limit is dropped.
-    async fn listen(&mut self, from: Option<impl AsyncRead + Unpin>) {
+    pub(super) async fn listen(&mut self, from: Option<impl AsyncRead + Unpin>) {
         let Some(mut from) = from else { return };
         let mut chunk = [0; 16 * 1024];
         let mut line = Vec::new();

@@ -2,7 +2,9 @@
 //! whose fault it is. A listing that did not end normally is an error; there
 //! is no such thing as a part of one.
 
+pub mod ec2;
 pub mod http;
+pub mod openstack;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::cloud::Clouds;
 use crate::hosts::{Generation, Hosts, ReplaceError, RollbackError};
+use crate::inspect::{Inspector, Part};
 use crate::metrics::{Metrics, Question};
 use crate::model::{HostFaults, HostId, HostSet, MetricKey, MetricNode, Source, Window};
 
@@ -12,9 +13,10 @@ use crate::shipping::Shipping;
 use crate::telemetry::{Calls, sentence};
 use crate::usage::Usage;
 
+use super::archive;
 use super::call::{Call, Failure, Reply};
-use super::usage_answer;
 use super::wire::hosts::MetricsQuestion;
+use super::{cloud_answer, usage_answer};
 
 /// What the door's methods are answered from.
 #[derive(Clone, Debug)]
@@ -24,6 +26,7 @@ pub struct Services {
     pub shipping: Shipping,
     pub clouds: Clouds,
     pub usage: Usage,
+    pub inspector: Inspector,
     pub calls: Calls,
 }
 
@@ -34,7 +37,7 @@ const MANY_HOSTS: usize = 2_000;
 pub(super) async fn answer(services: &Services, call: Call) -> Result<Reply, Failure> {
     match call {
         Call::GetMetrics { host_name, key } => {
-            let question = question(&host_name, &key, None, None)?;
+            let question = question(&host_name, &key)?;
             metrics(&services.metrics, &question).await
         }
         Call::QueryMetrics(asked) => {
@@ -66,7 +69,26 @@ pub(super) async fn answer(services: &Services, call: Call) -> Result<Reply, Fai
         Call::GetUserStats { start, end, username } => {
             usage_answer::stats(&services.usage, (start, end), Some(username)).await
         }
+        Call::GetClouds => Ok(Reply::Clouds(services.clouds.view())),
+        Call::SyncCloud(order) => cloud_answer::sync(&services.clouds, order).await,
+        Call::ReleaseCloud(order) => cloud_answer::release(&services.clouds, order).await,
         Call::GetUsage(asked) => usage_answer::report(&services.usage, asked).await,
+        Call::Inspect(part) => {
+            let part = match part.as_str() {
+                "" => None,
+                name => Some(Part::named(name).ok_or_else(|| unknown_part(name))?),
+            };
+            Ok(Reply::Findings(services.inspector.inspect(part).await))
+        }
+        Call::TraceHost(name) => {
+            let host = HostId::parse(&name).map_err(|reason| bad_host(&name, reason))?;
+            Ok(Reply::Findings(services.inspector.trace(&host).await))
+        }
+        Call::GetArchiveStatus => Ok(archive::status(&services.metrics).await),
+        Call::PruneMetrics(asked) => {
+            archive::prune(&services.metrics, &services.hosts, asked).await
+        }
+        Call::ImportMetrics(given) => archive::import(&services.metrics, given).await,
     }
 }
 
@@ -107,24 +129,25 @@ fn failed_replace(fault: ReplaceError) -> Failure {
 
 async fn metrics(metrics: &Metrics, question: &Question) -> Result<Reply, Failure> {
     let answer = metrics.answer(question).await;
-    answer.map(Reply::Metrics).map_err(|fault| match fault.blames_question() {
-        true => Failure::BadQuestion(sentence(&fault)),
-        false => Failure::Unavailable(sentence(&fault)),
-    })
+    answer.map(Reply::Metrics).map_err(|fault| archive::failed(&fault))
 }
 
-fn question(
-    host_name: &str,
-    key: &str,
-    window: Option<Window>,
-    max_points: Option<u32>,
-) -> Result<Question, Failure> {
-    let id = HostId::parse(host_name).map_err(|reason| {
-        let shown = &host_name[..host_name.floor_char_boundary(HostId::MAX_BYTES)];
-        Failure::BadQuestion(format!("the host name {shown:?} {reason}"))
-    })?;
+fn question(host_name: &str, key: &str) -> Result<Question, Failure> {
+    let id = HostId::parse(host_name).map_err(|reason| bad_host(host_name, reason))?;
     let key = MetricKey::parse(key).map_err(|fault| Failure::BadQuestion(sentence(&fault)))?;
-    Ok(Question { node: MetricNode::of(&id), key, window, max_points })
+    let node = MetricNode::of(&id);
+    Ok(Question { node, key, window: None, max_points: None, source: Default::default() })
+}
+
+fn bad_host(name: &str, reason: impl std::fmt::Display) -> Failure {
+    let shown = &name[..name.floor_char_boundary(HostId::MAX_BYTES)];
+    Failure::BadQuestion(format!("the host name {shown:?} {reason}"))
+}
+
+fn unknown_part(name: &str) -> Failure {
+    let shown = &name[..name.floor_char_boundary(40)];
+    let known: Vec<_> = Part::ALL.iter().map(|part| part.name()).collect();
+    Failure::BadQuestion(format!("there is no part {shown:?}; the parts are {}", known.join(", ")))
 }
 
 fn windowed(asked: MetricsQuestion, now: SystemTime) -> Result<Question, Failure> {
@@ -146,13 +169,16 @@ fn windowed(asked: MetricsQuestion, now: SystemTime) -> Result<Question, Failure
             return Err(Failure::BadQuestion(format!("max_points {points} is not above 0")));
         }
     };
+    let source = archive::source(asked.source)?;
     let text = Option::unwrap_or_default;
-    question(&text(asked.host_name), &text(asked.key), window, max_points)
+    let question = question(&text(asked.host_name), &text(asked.key))?;
+    Ok(Question { window, max_points, source, ..question })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rpc::wire::hosts::MetricsSource;
 
     fn asked(start: Option<i64>, end: Option<i64>, points: Option<i32>) -> MetricsQuestion {
         MetricsQuestion {
@@ -161,6 +187,7 @@ mod tests {
             start_time: start,
             end_time: end,
             max_points: points,
+            source: None,
         }
     }
 
@@ -184,6 +211,7 @@ mod tests {
             asked(None, None, Some(-1)),
             MetricsQuestion { host_name: None, ..asked(None, None, None) },
             MetricsQuestion { key: Some("a|b".to_owned()), ..asked(None, None, None) },
+            MetricsQuestion { source: Some(MetricsSource(3)), ..asked(None, None, None) },
         ] {
             assert!(matches!(windowed(bad, now), Err(Failure::BadQuestion(_))));
         }
@@ -191,11 +219,11 @@ mod tests {
 
     #[test]
     fn what_was_asked_wrongly_is_named() {
-        let Err(Failure::BadQuestion(text)) = question("a b\n", "", None, None) else {
+        let Err(Failure::BadQuestion(text)) = question("a b\n", "") else {
             panic!("the name was taken")
         };
         assert!(text.starts_with("the host name \"a b\\n\" has a character"), "{text}");
-        let Err(Failure::BadQuestion(text)) = question("a", "x.$(id)", None, None) else {
+        let Err(Failure::BadQuestion(text)) = question("a", "x.$(id)") else {
             panic!("the key was taken")
         };
         assert!(text.starts_with("part 2 of the key is \"$(id)\""), "{text}");

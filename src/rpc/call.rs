@@ -2,11 +2,15 @@
 
 use thrift::ApplicationErrorKind;
 
+use crate::cloud;
 use crate::hosts;
+use crate::inspect::Finding;
+use crate::metrics::{GivenSeries, Imported, Pruned};
 use crate::model::{HostFaults, HostSet, Series};
 use crate::shipping;
 use crate::usage;
 
+use super::archive::Standing;
 use super::wire;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,12 +25,20 @@ pub(super) enum Method {
     GetHistory,
     Rollback,
     QueryMetrics,
+    Inspect,
+    TraceHost,
+    GetArchiveStatus,
+    PruneMetrics,
+    ImportMetrics,
     GetLeaderboard,
     GetUserStats,
     GetUsage,
+    GetClouds,
+    SyncCloud,
+    ReleaseCloud,
 }
 
-const HOSTS: [Method; 10] = [
+const HOSTS: [Method; 15] = [
     Method::SetHosts,
     Method::GetMetrics,
     Method::ReplaceHosts,
@@ -37,8 +49,20 @@ const HOSTS: [Method; 10] = [
     Method::GetHistory,
     Method::Rollback,
     Method::QueryMetrics,
+    Method::Inspect,
+    Method::TraceHost,
+    Method::GetArchiveStatus,
+    Method::PruneMetrics,
+    Method::ImportMetrics,
 ];
-const CLOUD: [Method; 3] = [Method::GetLeaderboard, Method::GetUserStats, Method::GetUsage];
+const CLOUD: [Method; 6] = [
+    Method::GetLeaderboard,
+    Method::GetUserStats,
+    Method::GetUsage,
+    Method::GetClouds,
+    Method::SyncCloud,
+    Method::ReleaseCloud,
+];
 
 impl Method {
     /// Finds a method by its name, which a multiplexing client puts behind its
@@ -65,9 +89,17 @@ impl Method {
             Method::GetHistory => "get_history",
             Method::Rollback => "rollback",
             Method::QueryMetrics => "query_metrics",
+            Method::Inspect => "inspect",
+            Method::TraceHost => "trace_host",
+            Method::GetArchiveStatus => "get_archive_status",
+            Method::PruneMetrics => "prune_metrics",
+            Method::ImportMetrics => "import_metrics",
             Method::GetLeaderboard => "get_leaderboard",
             Method::GetUserStats => "get_user_stats",
             Method::GetUsage => "get_usage",
+            Method::GetClouds => "get_clouds",
+            Method::SyncCloud => "sync_cloud",
+            Method::ReleaseCloud => "release_cloud",
         }
     }
 
@@ -97,6 +129,14 @@ pub(super) enum Call {
     GetLeaderboard { start: i32, end: i32 },
     GetUserStats { start: i32, end: i32, username: String },
     GetUsage(wire::cloud::UsageQuestion),
+    Inspect(String),
+    TraceHost(String),
+    GetClouds,
+    SyncCloud(wire::cloud::CloudOrder),
+    ReleaseCloud(wire::cloud::CloudOrder),
+    GetArchiveStatus,
+    PruneMetrics(wire::hosts::PruneQuestion),
+    ImportMetrics(Result<Vec<GivenSeries>, String>),
 }
 
 #[derive(Debug)]
@@ -111,6 +151,11 @@ pub(super) enum Reply {
     History(Vec<hosts::Generation>),
     UserStats(Vec<usage::Group>),
     Usage(usage::Report),
+    Findings(Vec<Finding>),
+    Clouds(Vec<cloud::CloudView>),
+    ArchiveStatus(Option<Box<Standing>>),
+    Pruned(Vec<Pruned>),
+    Imported(Imported),
 }
 
 /// Every failure but the first goes out as the exception of its name where the

@@ -13,19 +13,23 @@ use thrift::protocol::{
 };
 use thrift::transport::{TBufferedReadTransport, TBufferedWriteTransport};
 
+use crate::inspect::Finding;
 use crate::model::{Datapoint, GivenHost, Series};
 
+use super::convert::finding_of;
 use super::decode::text;
 use super::fields::{each_element, each_field};
 use super::wire::cloud;
 use super::wire::hosts::{self as wire, THostsSyncClient};
 
 pub use super::wire::cloud::{
-    ObservationGap, UsageGroup, UsageOrder, UsageQuestion, UsageReport, UsageRow,
+    CloudBlame, CloudOrder, CloudRole, CloudStatus, HeldInstance, ObservationGap, SkippedInstance,
+    UsageGroup, UsageOrder, UsageQuestion, UsageReport, UsageRow,
 };
 pub use super::wire::hosts::{
-    Generation, GenerationState, HostsDiff, HostsStatus, HostsView, MetricsQuestion,
-    PerfdataStatus, SinkStatus, WatchedHost,
+    ArchiveStatus, Generation, GenerationState, GivenSeries, HostsDiff, HostsStatus, HostsView,
+    Imported, MetricsQuestion, MetricsSource, PerfdataStatus, PruneQuestion, PrunedHost,
+    SinkStatus, WatchedHost,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +145,17 @@ impl Client {
         Ok(self.calls.get_perfdata_status()?)
     }
 
+    /// About one part, or all where it is empty.
+    pub fn inspect(&mut self, part: &str) -> Result<Vec<Finding>, Error> {
+        let found = self.calls.inspect(part.to_owned())?;
+        Ok(found.into_iter().map(finding_of).collect())
+    }
+
+    pub fn trace_host(&mut self, host: &str) -> Result<Vec<Finding>, Error> {
+        let found = self.calls.trace_host(host.to_owned())?;
+        Ok(found.into_iter().map(finding_of).collect())
+    }
+
     /// Newest first; `limit` 0 means all that are kept.
     pub fn get_history(&mut self, limit: i32) -> Result<Vec<Generation>, Error> {
         Ok(self.calls.get_history(limit)?)
@@ -148,6 +163,18 @@ impl Client {
 
     pub fn rollback(&mut self, generation: i64, force: bool) -> Result<Generation, Error> {
         Ok(self.calls.rollback(generation, force)?)
+    }
+
+    pub fn get_archive_status(&mut self) -> Result<ArchiveStatus, Error> {
+        Ok(self.calls.get_archive_status()?)
+    }
+
+    pub fn prune_metrics(&mut self, question: PruneQuestion) -> Result<Vec<PrunedHost>, Error> {
+        Ok(self.calls.prune_metrics(question)?)
+    }
+
+    pub fn import_metrics(&mut self, series: Vec<GivenSeries>) -> Result<Imported, Error> {
+        Ok(self.calls.import_metrics(series)?)
     }
 
     /// Sorted by name. The generated client reads an absent value as 0, so
@@ -158,6 +185,24 @@ impl Client {
 
     pub fn get_usage(&mut self, question: &UsageQuestion) -> Result<UsageReport, Error> {
         self.ask("get_usage", question, read_usage_result)
+    }
+
+    pub fn get_clouds(&mut self) -> Result<Vec<CloudStatus>, Error> {
+        self.ask("get_clouds", &CloudOrder { name: None, held_token: None }, read_clouds)
+    }
+
+    /// Without a name all.
+    pub fn sync_cloud(&mut self, name: Option<String>) -> Result<Vec<CloudStatus>, Error> {
+        self.ask("sync_cloud", &CloudOrder { name, held_token: None }, read_clouds)
+    }
+
+    /// Only what the token names.
+    pub fn release_cloud(
+        &mut self,
+        name: String,
+        held_token: Option<i64>,
+    ) -> Result<Vec<CloudStatus>, Error> {
+        self.ask("release_cloud", &CloudOrder { name: Some(name), held_token }, read_clouds)
     }
 
     /// A call of either service with one struct.
@@ -233,6 +278,33 @@ fn wire_hosts(hosts: Vec<GivenHost>) -> Vec<wire::Host> {
 }
 
 type Answer = Result<Vec<Series>, Error>;
+
+fn read_clouds(from: &mut dyn TInputProtocol) -> thrift::Result<Result<Vec<CloudStatus>, Error>> {
+    let mut answer = Err(Error::Lost("an answer without a result".to_owned()));
+    each_field(from, &mut |id, kind, from| {
+        match (id, kind) {
+            (0, TType::List) => {
+                let mut clouds = Vec::new();
+                each_element(from, TType::Struct, &mut |from| {
+                    clouds.push(CloudStatus::read_from_in_protocol(from)?);
+                    Ok(())
+                })?;
+                answer = Ok(clouds);
+            }
+            (1, TType::Struct) => {
+                let fault = cloud::BadQuestion::read_from_in_protocol(from)?;
+                answer = Err(Error::BadQuestion(fault.message.unwrap_or_default()));
+            }
+            (2, TType::Struct) => {
+                let fault = cloud::Unavailable::read_from_in_protocol(from)?;
+                answer = Err(Error::Unavailable(fault.message.unwrap_or_default()));
+            }
+            _ => from.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    Ok(answer)
+}
 
 fn read_usage_result(from: &mut dyn TInputProtocol) -> thrift::Result<Result<UsageReport, Error>> {
     let mut answer = Err(Error::Lost("an answer without a result".to_owned()));

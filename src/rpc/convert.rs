@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::hosts::{Diff, Generation, GenerationState, Status, View, WatchedHost};
+use crate::inspect::{Finding, Number, Verdict};
 use crate::model::{Host, HostFaults};
 use crate::shipping;
 
@@ -13,7 +14,7 @@ fn count(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-fn seconds(time: SystemTime) -> i64 {
+pub(super) fn seconds(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
@@ -92,7 +93,7 @@ pub(super) fn perfdata(view: &shipping::View) -> wire::PerfdataStatus {
         resent: long(status.resent),
         failures: long(status.failures),
         last_receipt_time: status.last_receipt.map(seconds),
-        trouble: status.trouble.clone(),
+        trouble: status.trouble.clone().filter(|_| !status.is_starting),
     };
     wire::PerfdataStatus {
         enabled: Some(view.spool.is_some()),
@@ -104,6 +105,60 @@ pub(super) fn perfdata(view: &shipping::View) -> wire::PerfdataStatus {
         trouble: spool.trouble,
         sinks: Some(view.sinks.iter().map(sink).collect()),
         read_back_trouble: view.read_back_trouble.clone(),
+    }
+}
+
+pub(super) fn finding(one: &Finding) -> wire::Finding {
+    wire::Finding {
+        part: Some(one.part.clone()),
+        hop: Some(one.hop.clone()),
+        verdict: Some(match one.verdict {
+            Verdict::Ok => wire::Verdict::OK,
+            Verdict::Warn => wire::Verdict::WARN,
+            Verdict::Fail => wire::Verdict::FAIL,
+        }),
+        what: Some(one.what.clone()),
+        fix: one.fix.clone(),
+        figures: Some(one.numbers.iter().map(figure).collect()),
+    }
+}
+
+fn figure(one: &Number) -> wire::Figure {
+    wire::Figure {
+        label: Some(one.label.clone()),
+        value: Some(one.value.into()),
+        unit: Some(one.unit.clone()),
+        warn: one.warn.map(|range| range.to_string()),
+        fail: one.fail.map(|range| range.to_string()),
+    }
+}
+
+/// What a daemon of another version says is taken as far as it is understood.
+pub(super) fn finding_of(wire: wire::Finding) -> Finding {
+    let words = Option::unwrap_or_default;
+    Finding {
+        part: words(wire.part),
+        hop: words(wire.hop),
+        verdict: match wire.verdict {
+            Some(wire::Verdict::OK) => Verdict::Ok,
+            Some(wire::Verdict::WARN) => Verdict::Warn,
+            _ => Verdict::Fail,
+        },
+        what: words(wire.what),
+        fix: wire.fix,
+        numbers: wire.figures.unwrap_or_default().into_iter().map(number_of).collect(),
+    }
+}
+
+fn number_of(wire: wire::Figure) -> Number {
+    let words = Option::unwrap_or_default;
+    let range = |text: Option<String>| text.and_then(|text| text.parse().ok());
+    Number {
+        label: words(wire.label),
+        value: wire.value.map_or(0.0, f64::from),
+        unit: words(wire.unit),
+        warn: range(wire.warn),
+        fail: range(wire.fail),
     }
 }
 

@@ -5,12 +5,13 @@ use thrift::{ApplicationErrorKind, TConfiguration};
 
 use crate::model::{GivenHost, HostFaults, HostSet};
 
+use super::archive;
 use super::call::{Call, Failure, Method};
 use super::detect::Encoding;
 use super::fields::{each_element, each_field, expect, invalid};
 use super::limits::Limits;
-use super::wire::cloud::{UsageGroup, UsageOrder, UsageQuestion};
-use super::wire::hosts::MetricsQuestion;
+use super::wire::cloud::{CloudOrder, UsageGroup, UsageOrder, UsageQuestion};
+use super::wire::hosts::{MetricsQuestion, MetricsSource};
 
 /// `arguments` is all of a message behind its head, and was scanned.
 pub(super) fn decode(
@@ -77,6 +78,14 @@ fn read(method: Method, from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
             Ok(Call::GetUserStats { start, end, username })
         }
         Method::GetUsage => get_usage(from),
+        Method::Inspect => Ok(Call::Inspect(one_text("part", from)?)),
+        Method::TraceHost => Ok(Call::TraceHost(one_text("host_name", from)?)),
+        Method::GetClouds => Ok(Call::GetClouds),
+        Method::SyncCloud => Ok(Call::SyncCloud(cloud_order(from)?)),
+        Method::ReleaseCloud => Ok(Call::ReleaseCloud(cloud_order(from)?)),
+        Method::GetArchiveStatus => Ok(Call::GetArchiveStatus),
+        Method::PruneMetrics => archive::read_prune(from),
+        Method::ImportMetrics => archive::read_import(from),
     }
 }
 
@@ -173,7 +182,7 @@ fn rollback(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
 }
 
 fn query_metrics(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
-    let mut asked = MetricsQuestion::new(None, None, None, None, None);
+    let mut asked = MetricsQuestion::new(None, None, None, None, None, None);
     each_field(from, &mut |id, kind, from| {
         if id != 1 {
             return from.skip(kind);
@@ -189,12 +198,29 @@ fn query_metrics(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
                     expect("max_points", TType::I32, kind)?;
                     asked.max_points = Some(from.read_i32()?);
                 }
+                6 => {
+                    expect("source", TType::I32, kind)?;
+                    asked.source = Some(MetricsSource(from.read_i32()?));
+                }
                 _ => from.skip(kind)?,
             }
             Ok(())
         })
     })?;
     Ok(Call::QueryMetrics(asked))
+}
+
+/// The one argument; absent, it is empty.
+fn one_text(what: &str, from: &mut dyn TInputProtocol) -> thrift::Result<String> {
+    let mut text = String::new();
+    each_field(from, &mut |id, kind, from| {
+        match id {
+            1 => text = string(what, kind, from)?,
+            _ => from.skip(kind)?,
+        }
+        Ok(())
+    })?;
+    Ok(text)
 }
 
 /// A window with an end left out is none: 0 would be taken for 1970.
@@ -212,6 +238,25 @@ fn window_and_user(from: &mut dyn TInputProtocol) -> thrift::Result<((i32, i32),
     let start = start.ok_or_else(|| invalid("there is no start_time".to_owned()))?;
     let end = end.ok_or_else(|| invalid("there is no end_time".to_owned()))?;
     Ok(((start, end), username))
+}
+
+fn cloud_order(from: &mut dyn TInputProtocol) -> thrift::Result<CloudOrder> {
+    let mut order = CloudOrder { name: None, held_token: None };
+    each_field(from, &mut |id, kind, from| {
+        if id != 1 {
+            return from.skip(kind);
+        }
+        expect("order", TType::Struct, kind)?;
+        each_field(from, &mut |id, kind, from| {
+            match id {
+                1 => order.name = Some(string("name", kind, from)?),
+                2 => order.held_token = Some(long("held_token", kind, from)?),
+                _ => from.skip(kind)?,
+            }
+            Ok(())
+        })
+    })?;
+    Ok(order)
 }
 
 fn get_usage(from: &mut dyn TInputProtocol) -> thrift::Result<Call> {
@@ -265,6 +310,7 @@ mod tests {
     use super::*;
     use crate::rpc::samples::{calls, forms, usage_question};
     use crate::rpc::scan::Scan;
+    use crate::rpc::wire::hosts::PruneQuestion;
 
     #[test]
     fn what_the_generated_client_writes_is_what_is_read() {
@@ -293,7 +339,14 @@ mod tests {
             assert!(matches!(read[5], Call::Rollback(-5, false)));
             assert!(matches!(read[6], Call::GetHistory(i32::MIN)));
             let Call::QueryMetrics(asked) = &read[7] else { panic!("{:?}", read[7]) };
-            let want = MetricsQuestion::new("vm-1".to_owned(), "*.*".to_owned(), -1, i64::MAX, 7);
+            let want = MetricsQuestion::new(
+                "vm-1".to_owned(),
+                "*.*".to_owned(),
+                -1,
+                i64::MAX,
+                7,
+                MetricsSource::ARCHIVE,
+            );
             assert_eq!(*asked, want);
             assert!(matches!(read[8], Call::GetLeaderboard { start: i32::MIN, end: i32::MAX }));
             assert!(
@@ -301,6 +354,14 @@ mod tests {
             );
             let Call::GetUsage(asked) = &read[10] else { panic!("{:?}", read[10]) };
             assert_eq!(*asked, usage_question());
+            let Call::PruneMetrics(asked) = &read[8] else { panic!("{:?}", read[8]) };
+            assert_eq!(*asked, PruneQuestion::new(vec!["a".to_owned()], i64::MIN, true));
+            let Call::ImportMetrics(Ok(given)) = &read[9] else { panic!("{:?}", read[9]) };
+            assert_eq!((given.len(), given[0].node.as_str()), (2, "vm_1"));
+            assert_eq!((given[1].start, given[1].step), (-5, 600));
+            assert!(given[1].values[1].is_nan() && given[1].values[2] == 1.5);
+            let Call::ImportMetrics(Err(told)) = &read[10] else { panic!("{:?}", read[10]) };
+            assert!(told.contains("not that of one series"), "{told}");
         }
     }
 
@@ -327,6 +388,8 @@ mod tests {
             ),
             (Method::GetUsage, b"\x0b\0\x01\0\0\0\0\0", "question is of type"),
             (Method::GetUsage, b"\x0c\0\x01\x08\0\x01\0\0\0\0\0\0", "start_time is of type"),
+            (Method::PruneMetrics, b"\x0b\0\x01\0\0\0\0\0", "question is of type"),
+            (Method::ImportMetrics, b"\x0c\0\x01\0\0", "series is of type"),
             (Method::QueryMetrics, b"\x0b\0\x01\0\0\0\0\0", "question is of type"),
         ] {
             match decode(method, Encoding::Binary, arguments, &Limits::default()) {

@@ -16,6 +16,7 @@ use crate::listen::{self, Accepted, Endpoint, Listeners};
 use super::answer::Services;
 use super::config::Config;
 use super::connection::{Connection, End, Peer, Shared};
+use super::pulse::{self, Heart, Pulse};
 use super::slot::{Slot, now};
 
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,8 @@ pub struct Door {
     config: Config,
     listeners: Listeners,
     addresses: Vec<Endpoint>,
+    pulse: Pulse,
+    heart: Heart,
 }
 
 impl Door {
@@ -40,7 +43,8 @@ impl Door {
             return Err(Error::Config { key, reason });
         }
         let (listeners, addresses) = Listeners::bind(&config.listen, &config.tls).await?;
-        Ok(Self { config: config.clone(), listeners, addresses })
+        let (pulse, heart) = pulse::pair();
+        Ok(Self { config: config.clone(), listeners, addresses, pulse, heart })
     }
 
     /// In the order of `listen`, with the ports that port 0 became.
@@ -48,9 +52,13 @@ impl Door {
         &self.addresses
     }
 
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
     /// Answers until `stop`; then lets running calls end, for a short while.
     pub async fn serve(self, services: Services, stop: CancellationToken) -> Result<(), Error> {
-        let Self { config, mut listeners, .. } = self;
+        let Self { config, mut listeners, mut heart, .. } = self;
         let mut guests = Guests {
             shared: Arc::new(Shared::new(&config, services)),
             max: config.max_connections,
@@ -66,6 +74,8 @@ impl Door {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
+                // Who asked and gave up needs no answer.
+                Some(asked) = heart.recv() => drop(asked.send(())),
                 Some(ended) = guests.tasks.join_next_with_id() => guests.forget(ended),
                 _ = sweep.tick() => {
                     guests.close_idle(idle);

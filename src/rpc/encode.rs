@@ -15,6 +15,7 @@ use thrift::protocol::{
 };
 use thrift::{ApplicationError, ApplicationErrorKind};
 
+use super::archive;
 use super::call::{Failure, Method, Reply};
 use super::convert;
 use super::detect::{Encoding, Form};
@@ -43,6 +44,7 @@ pub(super) fn weight(reply: &Result<Reply, Failure>) -> usize {
         Ok(Reply::Usage(report)) => {
             usage_reply::most_bytes(&report.groups) + HOST * report.gaps.len()
         }
+        Ok(Reply::Pruned(pruned)) => HOST * pruned.len(),
         _ => 0,
     }
 }
@@ -137,6 +139,22 @@ fn replay(
             Method::GetUsage => {
                 TCloudProcessFunctions::process_get_usage(&known, sequence, from, out)
             }
+            Method::Inspect => Process::process_inspect(&known, sequence, from, out),
+            Method::TraceHost => Process::process_trace_host(&known, sequence, from, out),
+            Method::GetClouds => {
+                TCloudProcessFunctions::process_get_clouds(&known, sequence, from, out)
+            }
+            Method::SyncCloud => {
+                TCloudProcessFunctions::process_sync_cloud(&known, sequence, from, out)
+            }
+            Method::ReleaseCloud => {
+                TCloudProcessFunctions::process_release_cloud(&known, sequence, from, out)
+            }
+            Method::GetArchiveStatus => {
+                Process::process_get_archive_status(&known, sequence, from, out)
+            }
+            Method::PruneMetrics => Process::process_prune_metrics(&known, sequence, from, out),
+            Method::ImportMetrics => Process::process_import_metrics(&known, sequence, from, out),
             Method::GetMetrics | Method::GetLeaderboard | Method::GetUserStats => {
                 Err("no such reply".into())
             }
@@ -152,12 +170,18 @@ fn silent_arguments(method: Method) -> &'static [u8] {
     const I32: &[u8] = &[8, 0, 1, 0, 0, 0, 0, 0];
     const I64_AND_BOOL: &[u8] = &[10, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 2, 0, 0];
     const STRUCT: &[u8] = &[12, 0, 1, 0, 0];
+    const STRING: &[u8] = &[11, 0, 1, 0, 0, 0, 0, 0];
     match method {
-        Method::SetHosts | Method::DiffHosts => LIST,
+        Method::SetHosts | Method::DiffHosts | Method::ImportMetrics => LIST,
         Method::ReplaceHosts => LIST_AND_BOOL,
         Method::GetHistory => I32,
         Method::Rollback => I64_AND_BOOL,
-        Method::QueryMetrics | Method::GetUsage => STRUCT,
+        Method::QueryMetrics
+        | Method::PruneMetrics
+        | Method::GetUsage
+        | Method::SyncCloud
+        | Method::ReleaseCloud => STRUCT,
+        Method::Inspect | Method::TraceHost => STRING,
         _ => &[0],
     }
 }
@@ -230,6 +254,13 @@ impl Replay {
             Some(Err(failure)) => Err(declare(failure)),
             None => Err("no reply".into()),
         }
+    }
+
+    fn findings(&self) -> thrift::Result<Vec<wire::Finding>> {
+        self.hand_out(|reply| match reply {
+            Reply::Findings(found) => Some(found.iter().map(convert::finding).collect()),
+            _ => None,
+        })
     }
 
     fn generation(&self) -> thrift::Result<wire::Generation> {
@@ -311,9 +342,41 @@ impl wire::HostsSyncHandler for Replay {
         self.generation()
     }
 
+    fn handle_inspect(&self, _: String) -> thrift::Result<Vec<wire::Finding>> {
+        self.findings()
+    }
+
+    fn handle_trace_host(&self, _: String) -> thrift::Result<Vec<wire::Finding>> {
+        self.findings()
+    }
+
     /// Called for a failure only: series are written by hand.
     fn handle_query_metrics(&self, _: wire::MetricsQuestion) -> thrift::Result<wire::Metrics> {
         self.hand_out(|_| None)
+    }
+
+    fn handle_get_archive_status(&self) -> thrift::Result<wire::ArchiveStatus> {
+        self.hand_out(|reply| match reply {
+            Reply::ArchiveStatus(standing) => Some(archive::wire_status(standing.as_deref())),
+            _ => None,
+        })
+    }
+
+    fn handle_prune_metrics(
+        &self,
+        _: wire::PruneQuestion,
+    ) -> thrift::Result<Vec<wire::PrunedHost>> {
+        self.hand_out(|reply| match reply {
+            Reply::Pruned(pruned) => Some(pruned.iter().map(archive::wire_pruned).collect()),
+            _ => None,
+        })
+    }
+
+    fn handle_import_metrics(&self, _: Vec<wire::GivenSeries>) -> thrift::Result<wire::Imported> {
+        self.hand_out(|reply| match reply {
+            Reply::Imported(imported) => Some(archive::wire_imported(&imported)),
+            _ => None,
+        })
     }
 }
 

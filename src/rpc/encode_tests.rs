@@ -45,7 +45,25 @@ impl wire::HostsSyncHandler for Measured {
     fn handle_get_history(&self, _: i32) -> thrift::Result<Vec<wire::Generation>> {
         unreachable!()
     }
+    fn handle_inspect(&self, _: String) -> thrift::Result<Vec<wire::Finding>> {
+        unreachable!()
+    }
+    fn handle_trace_host(&self, _: String) -> thrift::Result<Vec<wire::Finding>> {
+        unreachable!()
+    }
     fn handle_rollback(&self, _: i64, _: bool) -> thrift::Result<wire::Generation> {
+        unreachable!()
+    }
+    fn handle_get_archive_status(&self) -> thrift::Result<wire::ArchiveStatus> {
+        unreachable!()
+    }
+    fn handle_prune_metrics(
+        &self,
+        _: wire::PruneQuestion,
+    ) -> thrift::Result<Vec<wire::PrunedHost>> {
+        unreachable!()
+    }
+    fn handle_import_metrics(&self, _: Vec<wire::GivenSeries>) -> thrift::Result<wire::Imported> {
         unreachable!()
     }
 }
@@ -155,6 +173,8 @@ fn every_method_has_its_reply_in_every_form() {
             (Method::GetLeaderboard, Reply::UserStats(Vec::new())),
             (Method::GetUserStats, Reply::UserStats(Vec::new())),
             (Method::GetUsage, Reply::Usage(report())),
+            (Method::Inspect, Reply::Findings(Vec::new())),
+            (Method::TraceHost, Reply::Findings(Vec::new())),
         ] {
             let message = encode(to, method, Ok(reply), 10_000);
             let expected = (TMessageType::Reply, method.name().to_owned(), -7);
@@ -208,6 +228,8 @@ fn failures_are_declared_where_the_file_declares_them() {
         (Method::Rollback, &[invalid, held, rejected, question, unavailable]),
         (Method::QueryMetrics, &[question, unavailable]),
         (Method::GetUsage, &[question, unavailable]),
+        (Method::Inspect, &[question, unavailable]),
+        (Method::TraceHost, &[question, unavailable]),
     ] {
         for failure in declares {
             assert_eq!(kind(method, failure()), TMessageType::Reply, "{method:?} {:?}", failure());

@@ -6,9 +6,11 @@
 //! decides who may come in. `client` is the other side, for the command line.
 
 mod answer;
+mod archive;
 mod budget;
 mod call;
 pub mod client;
+mod cloud_answer;
 mod config;
 mod connection;
 mod convert;
@@ -21,6 +23,7 @@ mod journal;
 mod limits;
 mod metrics_reply;
 mod pen;
+mod pulse;
 #[cfg(test)]
 mod samples;
 mod scan;
@@ -35,3 +38,4 @@ pub use crate::listen::Endpoint;
 pub use answer::Services;
 pub use config::{Config, Fault};
 pub use door::{Door, Error};
+pub use pulse::Pulse;

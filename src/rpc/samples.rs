@@ -8,7 +8,10 @@ use super::detect::{Encoding, Form};
 use super::wire::cloud::{
     CloudSyncClient, TCloudSyncClient, UsageGroup, UsageOrder, UsageQuestion,
 };
-use super::wire::hosts::{Host, HostsSyncClient, MetricsQuestion, THostsSyncClient};
+use super::wire::hosts::{
+    GivenSeries, Host, HostsSyncClient, MetricsQuestion, MetricsSource, PruneQuestion,
+    THostsSyncClient,
+};
 
 pub(super) const ENCODINGS: [Encoding; 3] =
     [Encoding::Binary, Encoding::OldBinary, Encoding::Compact];
@@ -37,7 +40,13 @@ pub(super) fn calls(form: Form) -> Vec<(&'static str, Vec<u8>)> {
         start_time: Some(-1),
         end_time: Some(i64::MAX),
         max_points: Some(7),
+        source: Some(MetricsSource::ARCHIVE),
     };
+    let prune = PruneQuestion::new(vec!["a".to_owned()], i64::MIN, true);
+    let values = [0.0, f64::NAN, 1.5].map(thrift::OrderedFloat).to_vec();
+    let series =
+        |key: &str| GivenSeries::new("vm.1".to_owned(), key.to_owned(), -5, 600, values.clone());
+    let (two, none) = (vec![series("load.load1"), series("disk._")], vec![series("load.*")]);
     vec![
         ("get_hosts", call(form, |c| drop(c.get_hosts()))),
         ("get_metrics", call(form, |c| drop(c.get_metrics("vm-1".into(), "load.*".into())))),
@@ -50,6 +59,9 @@ pub(super) fn calls(form: Form) -> Vec<(&'static str, Vec<u8>)> {
         ("get_leaderboard", cloud_call(form, |c| drop(c.get_leaderboard(i32::MIN, i32::MAX)))),
         ("get_user_stats", cloud_call(form, |c| drop(c.get_user_stats(0, 1, "Zoë".into())))),
         ("get_usage", cloud_call(form, |c| drop(c.get_usage(usage_question())))),
+        ("prune_metrics", call(form, |c| drop(c.prune_metrics(prune.clone())))),
+        ("import_metrics", call(form, |c| drop(c.import_metrics(two.clone())))),
+        ("import_metrics", call(form, |c| drop(c.import_metrics(none.clone())))),
     ]
 }
 

@@ -1,6 +1,8 @@
 //! The replies of the cloud service. The leaderboard's is written by hand: it
 //! has a struct for every user there is.
 
+use std::time::SystemTime;
+
 use thrift::ApplicationError;
 
 use crate::usage::{Group, Report};
@@ -10,6 +12,7 @@ use super::detect::Encoding;
 use super::encode::{Addressee, Replay};
 use super::pen::{AROUND, Pen, reply};
 use super::wire::cloud as wire;
+use super::{cloud_answer, convert};
 
 /// No encoding of UserStats needs more bytes.
 pub(super) fn most_bytes(groups: &[Group]) -> usize {
@@ -126,6 +129,12 @@ fn declared(failure: Failure) -> thrift::Error {
     }
 }
 
+fn clouds(reply: Reply) -> Option<Vec<wire::CloudStatus>> {
+    let Reply::Clouds(views) = reply else { return None };
+    let now = convert::seconds(SystemTime::now());
+    Some(views.iter().map(|view| cloud_answer::status(view, now)).collect())
+}
+
 impl wire::CloudSyncHandler for Replay {
     fn handle_get_leaderboard(&self, _: i32, _: i32) -> thrift::Result<Vec<wire::UserStats>> {
         Err("written by hand".into())
@@ -138,6 +147,18 @@ impl wire::CloudSyncHandler for Replay {
         _: String,
     ) -> thrift::Result<Vec<wire::UserStats>> {
         Err("written by hand".into())
+    }
+
+    fn handle_get_clouds(&self) -> thrift::Result<Vec<wire::CloudStatus>> {
+        self.hand_out_or(declared, clouds)
+    }
+
+    fn handle_sync_cloud(&self, _: wire::CloudOrder) -> thrift::Result<Vec<wire::CloudStatus>> {
+        self.hand_out_or(declared, clouds)
+    }
+
+    fn handle_release_cloud(&self, _: wire::CloudOrder) -> thrift::Result<Vec<wire::CloudStatus>> {
+        self.hand_out_or(declared, clouds)
     }
 
     fn handle_get_usage(&self, _: wire::UsageQuestion) -> thrift::Result<wire::UsageReport> {
@@ -162,6 +183,21 @@ mod tests {
     struct Board(Vec<wire::UserStats>);
 
     impl wire::CloudSyncHandler for Board {
+        fn handle_get_clouds(&self) -> thrift::Result<Vec<wire::CloudStatus>> {
+            Err("not asked".into())
+        }
+
+        fn handle_sync_cloud(&self, _: wire::CloudOrder) -> thrift::Result<Vec<wire::CloudStatus>> {
+            Err("not asked".into())
+        }
+
+        fn handle_release_cloud(
+            &self,
+            _: wire::CloudOrder,
+        ) -> thrift::Result<Vec<wire::CloudStatus>> {
+            Err("not asked".into())
+        }
+
         fn handle_get_leaderboard(&self, _: i32, _: i32) -> thrift::Result<Vec<wire::UserStats>> {
             Ok(self.0.clone())
         }

@@ -1,89 +1,68 @@
-//! Takes files to one Carbon, batch by batch.
+//! Takes files to one sink, batch by batch.
 
 use std::convert::Infallible;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::carbon::{self, Backoff, BatchLimit, Receipt, SendError, Sender};
-use crate::state::{Shipped, State};
+use crate::state::Shipped;
 use crate::telemetry::sentence;
 
 use super::load::{Load, Loader, Wanted};
-use super::read_back::Probe;
-use super::{Listing, Sink, SinkStatus};
+use super::sink::{Failed, Sink};
+use super::{Cursor, Listing, SinkStatus};
 
-/// Small files that share a batch; each batch costs a connection.
+/// Small files that share a batch; each batch costs a connection or a commit.
 const MAX_FILES: usize = 256;
 
-pub struct Carrier {
-    sink: Sink,
-    sender: Sender,
-    limit: BatchLimit,
-    receipt_timeout: Duration,
-    backoff: Backoff,
-    /// Away while a blocking thread fills it.
-    loader: Option<Loader>,
+#[expect(private_bounds, reason = "what a sink is concerns nobody outside")]
+pub struct Carrier<S: Sink> {
+    sink: S,
+    cursor: Cursor,
+    /// Away while a blocking thread works at it.
+    desk: Option<(Loader, S::Batch)>,
     listing: watch::Receiver<Listing>,
-    state: Arc<State>,
     status: watch::Sender<SinkStatus>,
-    probes: mpsc::Sender<Probe>,
+    is_resumed: bool,
 }
 
 enum Carried {
     Something,
     Nothing,
-    Failed,
 }
 
-impl Carrier {
+#[expect(private_bounds, reason = "what a sink is concerns nobody outside")]
+impl<S: Sink> Carrier<S> {
     pub(super) fn new(
-        sink: Sink,
-        sender: Sender,
-        config: &carbon::Config,
+        sink: S,
+        cursor: Cursor,
         loader: Loader,
+        batch: S::Batch,
         listing: watch::Receiver<Listing>,
-        state: Arc<State>,
-        probes: mpsc::Sender<Probe>,
     ) -> (Self, watch::Receiver<SinkStatus>) {
         let (status, receiver) = watch::channel(SinkStatus::default());
-        // Any number serves: it keeps several appliances from trying in step.
-        let seed = RandomState::new().hash_one(&sink.name);
-        let carrier = Self {
-            limit: BatchLimit::new(config.max_batch_points),
-            receipt_timeout: config.receipt_timeout,
-            backoff: Backoff::new(config.max_backoff, seed),
-            loader: Some(loader),
-            sink,
-            sender,
-            listing,
-            state,
-            status,
-            probes,
-        };
-        (carrier, receiver)
+        let desk = Some((loader, batch));
+        (Self { sink, cursor, desk, listing, status, is_resumed: false }, receiver)
     }
 
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
-        // Carbon may have died while we were not there to see it.
-        self.rewind();
         loop {
             let carried = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 carried = self.carry() => carried,
             };
             match carried {
-                Carried::Something => {}
-                Carried::Nothing => tokio::select! {
+                Ok(Carried::Something) => {}
+                Ok(Carried::Nothing) => tokio::select! {
                     () = stop.cancelled() => return Ok(()),
                     // The spooler holds the other end while the group runs.
                     Ok(()) = self.listing.changed() => {}
                 },
-                Carried::Failed => {
-                    let again = self.backoff.next(Instant::now());
+                Err(failed) => {
+                    self.is_resumed = false;
+                    let again = failed.again;
+                    self.note_failure(failed);
                     tokio::select! {
                         () = stop.cancelled() => return Ok(()),
                         () = tokio::time::sleep_until(again.into()) => {}
@@ -93,39 +72,57 @@ impl Carrier {
         }
     }
 
-    async fn carry(&mut self) -> Carried {
+    async fn carry(&mut self) -> Result<Carried, Failed> {
+        if !self.is_resumed || self.sink.in_doubt() {
+            self.sink.resume(&self.cursor).await?;
+            self.is_resumed = true;
+            // What was said of a start that is over.
+            self.status.send_if_modified(|status| {
+                std::mem::take(&mut status.is_starting) && status.trouble.take().is_some()
+            });
+        }
+        self.forget().await;
         let wanted = self.wanted();
         if wanted.is_empty() {
-            return Carried::Nothing;
+            return Ok(Carried::Nothing);
         }
-        let Some(load) = self.fill(wanted).await else { return Carried::Nothing };
+        let Some(mut load) = self.fill(wanted).await else { return Ok(Carried::Nothing) };
         if let Some(fault) = &load.trouble {
             self.trouble(sentence(fault));
         }
+        let Some((_, batch)) = &mut self.desk else { return Ok(Carried::Nothing) };
         if load.files.is_empty() {
-            return Carried::Nothing;
+            return Ok(Carried::Nothing);
         }
-        match self.send().await {
-            Ok(receipt) => {
-                self.note(load, receipt).await;
-                Carried::Something
-            }
-            Err(fault) => {
-                if fault.is_slow() {
-                    self.limit.timed_out();
-                }
-                self.status.send_modify(|status| status.failures += 1);
-                self.trouble(sentence(&fault));
-                self.rewind();
-                Carried::Failed
-            }
+        let now = SystemTime::now();
+        let receipts: Vec<Shipped> = std::mem::take(&mut load.files)
+            .into_iter()
+            .map(|(file, ended)| Shipped { done: ended.then_some(now), ..file })
+            .collect();
+        let taken = self.sink.take(batch, &mut load, &receipts).await?;
+        {
+            let mut progress = self.cursor.progress();
+            receipts.iter().for_each(|receipt| progress.received(receipt));
         }
+        let has_points = load.points > 0;
+        let trouble = load.trouble.map(|fault| sentence(&fault)).or(taken.trouble);
+        self.status.send_modify(|status| {
+            status.lines += load.lines;
+            status.bad_lines += load.bad_lines;
+            status.resent += load.resent;
+            status.samples += taken.points;
+            if has_points {
+                status.last_receipt = Some(now);
+            }
+            status.trouble = trouble;
+        });
+        Ok(Carried::Something)
     }
 
     fn wanted(&mut self) -> Vec<Wanted> {
-        let files = Arc::clone(&self.listing.borrow_and_update());
-        let progress = self.sink.progress();
-        let wanted = progress.wanted(&files).take(MAX_FILES);
+        let listing = self.listing.borrow_and_update().clone();
+        let progress = self.cursor.progress();
+        let wanted = progress.wanted(&listing.files).take(MAX_FILES);
         wanted
             .map(|(file, from)| Wanted {
                 file: file.clone(),
@@ -136,68 +133,58 @@ impl Carrier {
     }
 
     async fn fill(&mut self, wanted: Vec<Wanted>) -> Option<Load> {
-        let mut loader = self.loader.take()?;
-        let max_points = self.limit.points();
+        let (mut loader, mut batch) = self.desk.take()?;
+        let max_points = self.sink.max_points();
         let filled = tokio::task::spawn_blocking(move || {
-            let load = loader.fill(&wanted, max_points);
-            (loader, load)
+            S::clear(&mut batch);
+            let load = loader.fill(&wanted, max_points, &mut |sample| S::push(&mut batch, sample));
+            (loader, batch, load)
         });
-        let (loader, load) = filled.await.ok()?;
-        self.loader = Some(loader);
+        let (loader, batch, load) = filled.await.ok()?;
+        self.desk = Some((loader, batch));
         Some(load)
     }
 
-    /// None where the batch has no point: then there is nothing to send.
-    async fn send(&mut self) -> Result<Option<Receipt>, SendError> {
-        let Some(loader) = &mut self.loader else { return Ok(None) };
-        if loader.framer.points() == 0 {
-            return Ok(None);
+    /// Receipts of files that are gone are forgotten, memory and disk.
+    async fn forget(&mut self) {
+        let listing = self.listing.borrow().clone();
+        if !listing.is_whole {
+            return;
         }
-        self.sender.send_batch(loader.framer.batch()).await.map(Some)
-    }
-
-    async fn note(&mut self, load: Load, receipt: Option<Receipt>) {
-        let now = SystemTime::now();
-        let receipts: Vec<Shipped> = load
-            .files
-            .into_iter()
-            .map(|(file, ended)| Shipped { done: ended.then_some(now), ..file })
-            .collect();
-        {
-            let mut progress = self.sink.progress();
-            receipts.iter().for_each(|receipt| progress.received(receipt));
+        let gone = self.cursor.progress().missing(&listing.files);
+        if gone.is_empty() {
+            return;
         }
-        let mut trouble = load.trouble.map(|fault| sentence(&fault));
-        if let Err(fault) = self.state.note_shipped(self.sink.name.to_string(), receipts).await {
-            // After a restart the batch goes out again, which harms nobody.
-            trouble.get_or_insert(format!("receipts are not kept: {}", sentence(&fault)));
-        }
-        if let Some(receipt) = receipt {
-            // A few are enough: where there is no room nobody waits for it.
-            load.probe.map(|probe| self.probes.try_send(probe).ok());
-            self.limit.received(receipt.waited, self.receipt_timeout);
-            self.backoff.reset();
-        }
-        self.status.send_modify(|status| {
-            status.lines += load.lines;
-            status.bad_lines += load.bad_lines;
-            status.resent += load.resent;
-            if let Some(receipt) = receipt {
-                status.samples += receipt.points as u64;
-                status.last_receipt = Some(now);
+        match self.sink.forget(gone.clone()).await {
+            Ok(()) => {
+                let mut progress = self.cursor.progress();
+                gone.iter().for_each(|receipt| progress.forget(&receipt.file));
             }
-            status.trouble = trouble;
-        });
+            // They are found missing with the next listing, too.
+            Err(fault) => tracing::debug!("old receipts stay: {fault}"),
+        }
     }
 
-    fn rewind(&self) {
-        self.sink.progress().rewind(self.sink.replay_window, SystemTime::now());
+    fn note_failure(&mut self, failed: Failed) {
+        let Failed { told, is_starting, .. } = failed;
+        if is_starting {
+            self.status.send_modify(|status| {
+                status.is_starting = true;
+                status.trouble = Some(told);
+            });
+            return;
+        }
+        self.status.send_modify(|status| status.failures += 1);
+        self.trouble(told);
     }
 
     fn trouble(&self, told: String) {
         if self.status.borrow().trouble.as_ref() != Some(&told) {
             tracing::warn!("{told}; perfdata waits in the spool");
         }
-        self.status.send_modify(|status| status.trouble = Some(told));
+        self.status.send_modify(|status| {
+            status.is_starting = false;
+            status.trouble = Some(told);
+        });
     }
 }

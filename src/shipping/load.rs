@@ -1,8 +1,8 @@
-//! From files to one batch for Carbon. Blocks: files are read.
+//! From files to one batch for a sink. Blocks: files are read.
 
 use std::io;
 
-use crate::carbon::{Framer, Protocol};
+use crate::model::Sample;
 use crate::perfdata::{self, BadLines, Dropped, Parser, Spool, SpoolFile};
 use crate::state::{Shipped, State};
 
@@ -10,11 +10,10 @@ use super::LiveNodes;
 use super::progress::key;
 use super::read_back::Probe;
 
-/// Makes batches; its memory is used again.
+/// Makes batches.
 pub(super) struct Loader {
     spool: Spool,
     parser: Parser,
-    pub(super) framer: Framer,
     live: LiveNodes,
     bad_lines: Option<BadLines>,
 }
@@ -32,6 +31,7 @@ pub(super) struct Load {
     /// Receipts that the sink will have given when it has the batch; `done`
     /// is set where the file ends in it.
     pub(super) files: Vec<(Shipped, bool)>,
+    pub(super) points: usize,
     pub(super) lines: u64,
     pub(super) bad_lines: u64,
     pub(super) resent: u64,
@@ -43,7 +43,6 @@ pub(super) struct Load {
 impl Loader {
     pub(super) fn new(
         config: &perfdata::Config,
-        protocol: Protocol,
         live: LiveNodes,
         keeps_bad_lines: bool,
         state: &State,
@@ -53,23 +52,26 @@ impl Loader {
         Self {
             spool: Spool::new(config),
             parser: Parser::new(config),
-            framer: Framer::new(protocol),
             live,
             bad_lines: (keeps_bad_lines && max_bad > 0).then(|| BadLines::new(path, max_bad)),
         }
     }
 
-    /// Fills the framer with at least one whole line, and at most about
-    /// `max_points`, of these files in their order.
-    pub(super) fn fill(&mut self, wanted: &[Wanted], max_points: usize) -> Load {
+    /// Hands on at least one whole line, and at most about `max_points`, of
+    /// these files in their order.
+    pub(super) fn fill(
+        &mut self,
+        wanted: &[Wanted],
+        max_points: usize,
+        push: &mut impl FnMut(&Sample<'_>),
+    ) -> Load {
         let mut load = Load::default();
-        self.framer.clear();
         for one in wanted {
-            if self.framer.points() >= max_points {
+            if load.points >= max_points {
                 break;
             }
-            let before = self.framer.points();
-            match self.take(one, max_points, &mut load) {
+            let before = load.points;
+            match self.take(one, max_points, &mut load, push) {
                 Ok(()) => {}
                 // Dropped to make room, or replaced: the next listing knows.
                 Err(perfdata::Error::Changed { .. }) => {}
@@ -80,7 +82,7 @@ impl Loader {
                 }
             }
             if one.again {
-                load.resent += (self.framer.points() - before) as u64;
+                load.resent += (load.points - before) as u64;
             }
         }
         if let Some(Err(fault)) = self.bad_lines.as_mut().map(BadLines::flush) {
@@ -94,13 +96,14 @@ impl Loader {
         wanted: &Wanted,
         max_points: usize,
         load: &mut Load,
+        push: &mut impl FnMut(&Sample<'_>),
     ) -> Result<(), perfdata::Error> {
         let Wanted { file, from, again } = wanted;
         let live = self.live.borrow().clone();
         let mut reader = self.spool.reader(file, *from)?;
         let mut received = *from;
         let mut bad_lines = self.bad_lines.as_mut().filter(|_| !again);
-        let mut bad = |reason: Dropped, line: &[u8]| {
+        let mut bad = |load: &mut Load, reason: Dropped, line: &[u8]| {
             load.bad_lines += 1;
             if let Some(kept) = &mut bad_lines {
                 kept.keep(&file.name, &reason.to_string(), line);
@@ -119,19 +122,19 @@ impl Loader {
             let bytes: u64 = chunk.lines().map(|line| line.len() as u64 + 1).sum();
             received = chunk.end - bytes - chunk.torn.map_or(0, |torn| torn.len() as u64);
             for line in chunk.lines() {
-                if self.framer.points() >= max_points {
+                if load.points >= max_points {
                     ended = false;
                     break 'file;
                 }
-                let framer = &mut self.framer;
                 match self.parser.line(
                     line,
                     |node| live.contains(node),
                     |sample| {
-                        framer.push(&sample);
+                        push(&sample);
+                        load.points += 1;
                         // Rarely, and mostly from the batch's second half: which
                         // one is chance enough, as checks spread over time.
-                        if framer.points().is_power_of_two() {
+                        if load.points.is_power_of_two() {
                             load.probe = Some(Probe::of(&sample));
                         }
                     },
@@ -139,15 +142,15 @@ impl Loader {
                     Ok(_) => load.lines += 1,
                     // A setting, not a fault.
                     Err(Dropped::NotLive) => load.lines += 1,
-                    Err(reason) => bad(reason, line),
+                    Err(reason) => bad(load, reason, line),
                 }
                 received += line.len() as u64 + 1;
             }
             for _ in 0..chunk.overlong {
-                bad(Dropped::TooLong, b"");
+                bad(load, Dropped::TooLong, b"");
             }
             if let Some(torn) = chunk.torn {
-                bad(Dropped::Torn, torn);
+                bad(load, Dropped::Torn, torn);
             }
             received = chunk.end;
         }

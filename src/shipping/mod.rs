@@ -2,27 +2,34 @@
 //! own pace, and a file goes when all have it and none will want it again.
 //!
 //! The spooler lists the spool and removes what is done with; a carrier takes
-//! files to one Carbon; the reader-back asks Graphite whether it shows them.
+//! files to one sink, the archive or a Carbon; the reader-back asks Graphite
+//! whether it shows what Carbon has.
 
 mod carrier;
 mod load;
 mod progress;
 mod read_back;
+mod sink;
 mod spooler;
+mod to_archive;
+mod to_carbon;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 
+use crate::archive::{Archive, Batch};
 use crate::perfdata::SpoolFile;
-use crate::state::State;
+use crate::state::{Shipped, State};
 use crate::{carbon, graphite, perfdata};
 
 pub use carrier::Carrier;
 pub use read_back::ReadBack;
 pub use spooler::Spooler;
+pub use to_archive::ToArchive;
+pub use to_carbon::ToCarbon;
 
 use progress::Progress;
 
@@ -43,6 +50,8 @@ pub struct SinkStatus {
     pub last_receipt: Option<SystemTime>,
     /// Why nothing goes through now.
     pub trouble: Option<String>,
+    /// The trouble is that it has only just begun.
+    pub is_starting: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,25 +72,38 @@ pub struct SpoolStatus {
 pub struct View {
     /// Absent: [perfdata] spool is empty.
     pub spool: Option<SpoolStatus>,
-    /// By address.
+    /// By address; the archive is the last and has the name [`ARCHIVE`].
     pub sinks: Vec<(String, SinkStatus)>,
     /// Points that a Carbon has taken do not appear in Graphite.
     pub read_back_trouble: Option<String>,
 }
 
-/// What the spool holds, oldest first.
-type Listing = Arc<[SpoolFile]>;
+/// The archive among the sinks.
+pub const ARCHIVE: &str = "archive";
 
-/// A sink as the spooler sees it.
-#[derive(Clone)]
-struct Sink {
-    name: Arc<str>,
-    /// Guards the receipts of one sink; held for one look or one note.
-    progress: Arc<Mutex<Progress>>,
-    replay_window: std::time::Duration,
+/// What the spool holds.
+#[derive(Clone, Default)]
+struct Listing {
+    /// Oldest first.
+    files: Arc<[SpoolFile]>,
+    /// No file is missing in it.
+    is_whole: bool,
 }
 
-impl Sink {
+/// How far one sink is, as the spooler sees it.
+#[derive(Clone)]
+struct Cursor {
+    /// Guards the receipts of one sink; held for one look or one note.
+    progress: Arc<Mutex<Progress>>,
+    /// How long the sink may want a file again that it had.
+    replay_window: Duration,
+}
+
+impl Cursor {
+    fn new(kept: Vec<Shipped>, replay_window: Duration) -> Self {
+        Self { progress: Arc::new(Mutex::new(Progress::load(kept))), replay_window }
+    }
+
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,10 +119,20 @@ pub struct Shipping {
 }
 
 /// The tasks of the part, to be run together; none where it is off.
+#[derive(Default)]
 pub struct Crew {
     pub spooler: Option<Spooler>,
-    pub carriers: Vec<Carrier>,
+    pub to_carbon: Vec<Carrier<ToCarbon>>,
+    pub to_archive: Option<Carrier<ToArchive>>,
     pub read_back: Option<ReadBack>,
+}
+
+/// Where perfdata goes.
+pub struct Sinks<'a> {
+    pub carbon: &'a carbon::Config,
+    pub archive: Option<Archive>,
+    /// Shows what Carbon has.
+    pub graphite: Option<graphite::Client>,
 }
 
 impl Shipping {
@@ -110,55 +142,58 @@ impl Shipping {
         Self { spool: None, sinks: Vec::new(), read_back: None, graphite }
     }
 
-    /// Takes up each sink's work where its receipts end.
+    /// Takes up each sink's work where its receipts end. Waits for no sink.
     pub async fn start(
         perfdata: &perfdata::Config,
-        carbon: &carbon::Config,
-        graphite: Option<graphite::Client>,
+        sinks: Sinks<'_>,
         state: Arc<State>,
         live: LiveNodes,
     ) -> Result<(Self, Crew), crate::state::Error> {
         if !perfdata.is_on() {
-            let crew = Crew { spooler: None, carriers: Vec::new(), read_back: None };
-            return Ok((Self::off(), crew));
+            return Ok((Self::off(), Crew::default()));
         }
+        let Sinks { carbon, archive, graphite } = sinks;
         let (listing, listed) = watch::channel(Listing::default());
         let graphite = watch::Sender::new(graphite);
         let (probes, taken) = mpsc::channel(ReadBack::MAX_PROBES);
-        let mut sinks = Vec::new();
-        let mut carriers = Vec::new();
-        let mut shown = Vec::new();
-        for (place, destination) in carbon.address.iter().enumerate() {
+        let (mut crew, mut cursors, mut shown) = (Crew::default(), Vec::new(), Vec::new());
+        // Every sink reads the same lines; the first keeps the bad ones.
+        let loader = |is_first| load::Loader::new(perfdata, live.clone(), is_first, &state);
+        for destination in carbon.address.iter() {
             let name: Arc<str> = format!("carbon {destination}").into();
             let kept = state.shipped(name.to_string()).await?;
-            let sink = Sink {
-                name: Arc::clone(&name),
-                progress: Arc::new(Mutex::new(Progress::load(kept))),
-                replay_window: carbon.replay_window,
-            };
-            // Every sink reads the same lines; one of them keeps the bad ones.
-            let load =
-                load::Loader::new(perfdata, carbon.protocol, live.clone(), place == 0, &state);
+            let cursor = Cursor::new(kept, carbon.replay_window);
+            let sender = carbon::Sender::new(destination.clone(), carbon);
             let (carrier, receiver) = Carrier::new(
-                sink.clone(),
-                carbon::Sender::new(destination.clone(), carbon),
-                carbon,
-                load,
+                ToCarbon::new(name, sender, carbon, Arc::clone(&state), probes.clone()),
+                cursor.clone(),
+                loader(cursors.is_empty()),
+                carbon::Framer::new(carbon.protocol),
                 listed.clone(),
-                Arc::clone(&state),
-                probes.clone(),
             );
-            carriers.push(carrier);
+            crew.to_carbon.push(carrier);
             shown.push((destination.as_str().into(), receiver));
-            sinks.push(sink);
+            cursors.push(cursor);
         }
-        let (spooler, spool) = Spooler::new(perfdata, sinks, listing, state);
-        let looks = !carbon.read_back_interval.is_zero() && !carriers.is_empty();
+        if let Some(archive) = archive {
+            let cursor = Cursor::new(Vec::new(), Duration::ZERO);
+            let loader = loader(cursors.is_empty());
+            let sink = ToArchive::new(archive);
+            let (carrier, receiver) =
+                Carrier::new(sink, cursor.clone(), loader, Batch::default(), listed);
+            crew.to_archive = Some(carrier);
+            shown.push((ARCHIVE.into(), receiver));
+            cursors.push(cursor);
+        }
+        let (spooler, spool) = Spooler::new(perfdata, cursors, listing);
+        crew.spooler = Some(spooler);
+        let looks = !carbon.read_back_interval.is_zero() && !crew.to_carbon.is_empty();
         let (read_back, seen) = looks
             .then(|| ReadBack::new(carbon.read_back_interval, taken, graphite.subscribe()))
             .unzip();
+        crew.read_back = read_back;
         let shipping = Self { spool: Some(spool), sinks: shown, read_back: seen, graphite };
-        Ok((shipping, Crew { spooler: Some(spooler), carriers, read_back }))
+        Ok((shipping, crew))
     }
 
     /// Reads back from another Graphite, or from none.

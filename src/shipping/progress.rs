@@ -1,6 +1,6 @@
 //! How far a sink is with the files of the spool. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use crate::perfdata::SpoolFile;
@@ -33,6 +33,11 @@ impl Progress {
             .map(|one| (one.file, Mark { received: one.received, done: one.done, before: 0 }))
             .collect();
         Self { marks }
+    }
+
+    /// Nothing stands but this.
+    pub(super) fn replace(&mut self, kept: Vec<Shipped>) {
+        *self = Self::load(kept);
     }
 
     /// The files that this sink still needs, in their order, each with the
@@ -79,7 +84,9 @@ impl Progress {
     /// Whether the sink has the file and will not want it again.
     pub(super) fn lets_go(&self, file: &SpoolFile, window: Duration, now: SystemTime) -> bool {
         let done = self.marks.get(&key(file)).and_then(|mark| mark.done);
-        done.is_some_and(|done| now.duration_since(done).is_ok_and(|age| age >= window))
+        done.is_some_and(|done| {
+            window.is_zero() || now.duration_since(done).is_ok_and(|age| age >= window)
+        })
     }
 
     pub(super) fn has(&self, file: &SpoolFile) -> bool {
@@ -91,9 +98,15 @@ impl Progress {
     }
 
     /// Files whose receipts are kept and which are not in the spool.
-    pub(super) fn missing(&self, files: &[SpoolFile]) -> Vec<ShippedFile> {
-        let there: std::collections::HashSet<ShippedFile> = files.iter().map(key).collect();
-        self.marks.keys().filter(|file| !there.contains(*file)).cloned().collect()
+    pub(super) fn missing(&self, files: &[SpoolFile]) -> Vec<Shipped> {
+        let there: HashSet<ShippedFile> = files.iter().map(key).collect();
+        let gone = self.marks.iter().filter(|(file, _)| !there.contains(*file));
+        gone.map(|(file, mark)| Shipped {
+            file: file.clone(),
+            received: mark.received,
+            done: mark.done,
+        })
+        .collect()
     }
 }
 
@@ -161,7 +174,8 @@ mod tests {
         assert!(progress.lets_go(&one, WINDOW, at(4_600)));
         // The clock was set back: it stays.
         assert!(!progress.lets_go(&one, WINDOW, at(10)));
-        assert_eq!(progress.missing(&[]), [key(&one)]);
+        assert!(progress.lets_go(&one, Duration::ZERO, at(10)));
+        assert_eq!(progress.missing(&[]), [receipt(&one, 100, Some(at(1_000)))]);
         progress.forget(&key(&one));
         assert_eq!(progress.missing(&[]), []);
     }

@@ -1,37 +1,33 @@
 //! Lists the spool and removes what is done with.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::perfdata::{Config, Error, Pending, Spool, SpoolFile, Watch};
-use crate::state::{ShippedFile, State};
 use crate::telemetry::sentence;
 
-use super::{Listing, Sink, SpoolStatus};
+use super::{Cursor, Listing, SpoolStatus};
 
 pub struct Spooler {
     config: Config,
     spool: Spool,
-    sinks: Vec<Sink>,
+    sinks: Vec<Cursor>,
     listing: watch::Sender<Listing>,
-    state: Arc<State>,
     status: watch::Sender<SpoolStatus>,
 }
 
 impl Spooler {
     pub(super) fn new(
         config: &Config,
-        sinks: Vec<Sink>,
+        sinks: Vec<Cursor>,
         listing: watch::Sender<Listing>,
-        state: Arc<State>,
     ) -> (Self, watch::Receiver<SpoolStatus>) {
         let (status, receiver) = watch::channel(SpoolStatus::default());
         let spool = Spool::new(config);
-        (Self { config: config.clone(), spool, sinks, listing, state, status }, receiver)
+        (Self { config: config.clone(), spool, sinks, listing, status }, receiver)
     }
 
     pub async fn run(self, stop: CancellationToken) -> Result<(), Infallible> {
@@ -69,18 +65,20 @@ impl Spooler {
                 "the perfdata spool is full: the oldest files went before every sink had them"
             );
         }
-        // Beyond what is listed at once nothing is known of files.
-        if pending.files.len() as u64 == pending.count {
-            self.forget(&pending.files).await;
-        }
+        let listing = Listing {
+            // Beyond what is listed at once nothing is known of files.
+            is_whole: pending.files.len() as u64 == pending.count,
+            files: pending.files.into(),
+        };
         let now = SystemTime::now();
-        let (done, waiting): (Vec<_>, Vec<_>) = pending.files.into_iter().partition(|file| {
+        let (done, waiting): (Vec<_>, Vec<_>) = listing.files.iter().partition(|file| {
             self.sinks.iter().all(|sink| sink.progress().lets_go(file, sink.replay_window, now))
         });
-        let fault = self.retire(done).await.or(pending.fault);
+        let done = done.into_iter().cloned().collect();
         let oldest =
             waiting.iter().find(|file| !self.sinks.iter().all(|sink| sink.progress().has(file)));
         let oldest = oldest.map(|file| SystemTime::UNIX_EPOCH + Duration::from_secs(file.rotated));
+        let fault = self.retire(done).await.or(pending.fault);
         self.status.send_modify(|status| {
             status.files = pending.count;
             status.bytes = pending.disk_bytes;
@@ -89,7 +87,7 @@ impl Spooler {
             status.lost_bytes += lost_bytes;
         });
         self.trouble(fault.map(|fault| sentence(&fault)));
-        self.listing.send_replace(waiting.into());
+        self.listing.send_replace(listing);
     }
 
     async fn retire(&self, done: Vec<SpoolFile>) -> Option<Error> {
@@ -98,23 +96,6 @@ impl Spooler {
             done.iter().filter_map(|file| spool.retire(file).err()).next()
         });
         retired.await.unwrap_or(None)
-    }
-
-    /// Receipts of files that are gone are forgotten, memory and disk.
-    async fn forget(&self, there: &[SpoolFile]) {
-        let mut gone: Vec<ShippedFile> = Vec::new();
-        for sink in &self.sinks {
-            let mut progress = sink.progress();
-            let missing = progress.missing(there);
-            missing.iter().for_each(|file| progress.forget(file));
-            gone.extend(missing);
-        }
-        if gone.is_empty() {
-            return;
-        }
-        if let Err(fault) = self.state.forget_shipped(gone).await {
-            tracing::warn!("old receipts stay in the state: {}", sentence(&fault));
-        }
     }
 
     fn trouble(&self, trouble: Option<String>) {

@@ -1,4 +1,6 @@
-//! How this product opens, migrates and calls an SQLite database.
+//! How this product opens, migrates, copies and calls an SQLite database.
+
+mod snapshot;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
+
+pub use snapshot::{SnapshotFault, examine, snapshot};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -113,12 +117,25 @@ fn restrict(path: &Path) -> io::Result<()> {
             let new =
                 std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
             match new {
+                Ok(file) => give_to_owner_of_directory(&file, path),
                 Err(fault) if fault.kind() != io::ErrorKind::AlreadyExists => Err(fault),
-                _ => Ok(()),
+                Err(_) => Ok(()),
             }
         }
         Err(fault) => Err(fault),
     }
+}
+
+/// The service could not open a file of root's. SQLite itself gives the side
+/// files to the owner of the database when root opens it.
+fn give_to_owner_of_directory(file: &std::fs::File, path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let directory = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let owner = std::fs::metadata(directory.unwrap_or(Path::new(".")))?;
+    std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
 fn refuse_network_file_system(path: &Path) -> Result<(), Error> {

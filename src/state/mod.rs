@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
-use crate::disk::{DirLock, LockError};
-use crate::sqlite::{self, Database};
+use crate::disk::{self, DirLock, LockError, SwapError};
+use crate::sqlite::{self, Database, SnapshotFault};
 
 pub use absences::{Absence, Held, HeldBy};
 pub use generations::{
@@ -51,6 +51,8 @@ pub enum Error {
     Directory { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Lock(#[from] LockError),
+    #[error("a restore was interrupted and cannot be finished; run it again as root")]
+    Restore(#[from] SwapError),
     #[error("the state database cannot be used")]
     Database(#[from] sqlite::Error),
 }
@@ -74,8 +76,21 @@ impl State {
         std::fs::create_dir_all(directory)
             .map_err(|source| Error::Directory { path: directory.clone(), source })?;
         let lock = DirLock::take(directory)?;
+        disk::finish_swap(directory, |_| true)?;
         let database = Database::open(&directory.join(Self::DATABASE_NAME), migrations::runner())?;
         Ok(Self { database, directory: directory.clone(), _lock: lock })
+    }
+
+    /// Reads a copy of the database as a restore would, and gives its schema's
+    /// version. Blocks.
+    pub fn check_backup(file: &Path) -> Result<i32, SnapshotFault> {
+        sqlite::examine(file, &migrations::runner())
+    }
+
+    /// Whether the database can be written, without writing to it.
+    pub async fn probe(&self) -> Result<(), Error> {
+        use rusqlite::TransactionBehavior::Immediate;
+        Ok(self.database.call(|db| db.transaction_with_behavior(Immediate)?.rollback()).await?)
     }
 
     pub fn directory(&self) -> &Path {

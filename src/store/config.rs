@@ -98,6 +98,15 @@ impl Config {
         faults
     }
 
+    /// As messages name the ledger.
+    pub(super) fn name(&self) -> String {
+        match self.target() {
+            Ok(Target::Sqlite(path)) => path.display().to_string(),
+            Ok(Target::Postgres(server)) => super::postgres::name_of(&server),
+            Err(_) => self.url.clone(),
+        }
+    }
+
     pub fn target(&self) -> Result<Target, String> {
         if let Some(path) = self.url.strip_prefix("sqlite:") {
             let path = PathBuf::from(path);

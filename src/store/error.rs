@@ -2,6 +2,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::LEASE_LENGTH;
 use crate::{settings, sqlite};
 
 #[derive(Debug, thiserror::Error)]
@@ -60,10 +61,28 @@ pub enum Error {
         "PostgreSQL keeps the ledger: back it up with pg_dump --format=custom --file={file} {database}"
     )]
     UsePgDump { file: PathBuf, database: String },
+    #[error("there is no ledger at {path}")]
+    NoLedger { path: PathBuf },
+    #[error(
+        "weather-balloon, \"{holder}\", writes the ledger {ledger} now; stop it first. A killed one lets go within {LEASE_LENGTH:?}"
+    )]
+    Held { ledger: String, holder: String },
+    #[error(
+        "the ledger {ledger} is not empty ({segments} segments, revision {revision}); nothing was copied. Copy into a new file or database"
+    )]
+    Occupied { ledger: String, segments: i64, revision: i64 },
+    #[error(
+        "the copy in {ledger} differs from what was read ({table}: {wanted} wanted, {found} found); it was given up and nothing was changed"
+    )]
+    Differs { ledger: String, table: &'static str, wanted: String, found: String },
+    #[error("the 2014 tables in {database} cannot be used: {reason}")]
+    NoTables { database: String, reason: String },
     #[error("the backup {path} cannot be written")]
     Backup { path: PathBuf, source: io::Error },
-    #[error("{path} is not a backup of a ledger: {reason}")]
-    BadBackup { path: PathBuf, reason: String },
+    #[error("the ledger {path} cannot be copied")]
+    Snapshot { path: PathBuf, source: sqlite::SnapshotFault },
+    #[error("{path} is not a backup of a ledger")]
+    BadBackup { path: PathBuf, source: sqlite::SnapshotFault },
 }
 
 /// Why there is no connection.

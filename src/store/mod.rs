@@ -5,12 +5,15 @@
 //! that revisions become visible in their order.
 
 mod config;
+mod copy;
 mod error;
 mod handle;
+mod import;
 mod kept;
 mod plan;
 mod postgres;
 mod sqlite;
+mod whole;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,8 +25,10 @@ use crate::ledger::{Changes, View};
 use crate::model::{CloudRow, FlavorRow, GapRow, SegmentRow, Sighting, UserRow, Window};
 
 pub use config::{Config, Target, Tls};
+pub use copy::{Copied, Progress, Tally, Watch, copy, export};
 pub use error::{Error, PostgresFault};
 pub use handle::{Handle, NotOpen, Opener};
+pub use import::{Finding, Imported, ImportedCloud, UNKNOWABLE, Wrong, import};
 pub use postgres::PostgresStore;
 pub use sqlite::{Backup, SqliteStore, check_backup, restore};
 
@@ -93,6 +98,8 @@ pub const PAGE: usize = 10_000;
 pub const MAX_GAPS: usize = 10_000;
 /// Runs that are remembered of each cloud.
 const RUNS_KEPT: i64 = 1000;
+/// For commands that take the lease themselves.
+const LEASE_LENGTH: Duration = Duration::from_secs(120);
 /// For bringing an old schema up to date, and for waiting for whoever does.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(300);
 

@@ -100,14 +100,33 @@ impl Appliance {
 
     /// Starts it and waits for its READY; returns how long that took.
     pub fn start(&mut self) -> Duration {
-        assert!(self.child.is_none(), "it runs already");
+        let supervisor = self.supervisor();
+        self.start_told(&supervisor, &[])
+    }
+
+    /// As a supervisor would that waits so long for a sign of life; returns
+    /// where the signs come in.
+    pub fn start_watched(&mut self, limit: Duration) -> UnixDatagram {
+        let supervisor = self.supervisor();
+        let limit = limit.as_micros().to_string();
+        self.start_told(&supervisor, &[("WATCHDOG_USEC", Path::new(&limit))]);
+        supervisor
+    }
+
+    fn supervisor(&self) -> UnixDatagram {
         let notify = self.path("notify");
         let _ = fs::remove_file(&notify);
         let listener = UnixDatagram::bind(&notify).unwrap();
         self.account.give(&notify);
         listener.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        listener
+    }
+
+    fn start_told(&mut self, listener: &UnixDatagram, more: &[(&str, &Path)]) -> Duration {
+        assert!(self.child.is_none(), "it runs already");
+        let notify = self.path("notify");
         let began = Instant::now();
-        self.child = Some(self.spawn(&[("NOTIFY_SOCKET", &notify)]));
+        self.child = Some(self.spawn(&[&[("NOTIFY_SOCKET", notify.as_path())], more].concat()));
         let mut news = [0; 512];
         while began.elapsed() < READY_PATIENCE {
             if let Ok(length) = listener.recv(&mut news)
@@ -277,6 +296,16 @@ impl ClientOf2014 {
             Err(thrift::Error::Application(fault)) => Err(fault.message),
             Err(other) => panic!("no answer to set_hosts: {other:?}"),
         }
+    }
+}
+
+impl ClientOf2014 {
+    /// As the generated code reads them: an absent value as 0.
+    pub fn get_metrics(&mut self, host: &str, key: &str) -> Result<wire::Metrics, String> {
+        self.0.get_metrics(host.to_owned(), key.to_owned()).map_err(|fault| match fault {
+            thrift::Error::Application(fault) => fault.message,
+            other => panic!("no answer to get_metrics: {other:?}"),
+        })
     }
 }
 

@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use weather_balloon::rpc::client::{MetricsQuestion, MetricsSource};
+
+use super::appliance::Appliance;
 use super::graphite::{Graphite, STEP, last_step};
 use super::nagios::Nagios;
 
@@ -25,6 +28,38 @@ pub fn sections(nagios: &Nagios, graphite: &Graphite, more: &str) -> String {
         graphite.pickle_port,
         graphite.url()
     )
+}
+
+/// Perfdata to the archive, and to nothing else unless `more` says so.
+pub fn archive_sections(nagios: &Nagios, more: &str) -> String {
+    format!(
+        "[perfdata]\nspool = \"{}\"\nscan_interval = \"1s\"\n[archive]\nenabled = true\n{more}\n",
+        nagios.spool().display()
+    )
+}
+
+/// What the archive has of the series that `rotate` makes.
+pub fn archived(appliance: &Appliance) -> Points {
+    let Some(mut client) = appliance.try_client() else { return Points::new() };
+    let mut points = Points::new();
+    for host in 0..SERIES {
+        let question = MetricsQuestion {
+            host_name: Some(format!("vm{host}")),
+            key: None,
+            start_time: Some(last_step() - 60 * 86_400),
+            end_time: None,
+            max_points: None,
+            source: Some(MetricsSource::ARCHIVE),
+        };
+        // It may still be opening, or have no room.
+        let Ok(series) = client.query_metrics(&question) else { return Points::new() };
+        for one in series {
+            let name = format!("nagios.vm{host}.{}", one.name);
+            let known = one.points.iter().filter_map(|point| Some((point.time, point.value?)));
+            points.extend(known.map(|(time, value)| ((name.clone(), time), value)));
+        }
+    }
+    points
 }
 
 /// Rotated files, the oldest first.

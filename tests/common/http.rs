@@ -70,7 +70,15 @@ impl Upstream {
     }
 
     pub fn start(handler: impl Fn(&Request) -> Vec<Step> + Send + Sync + 'static) -> Self {
-        Self::serve("http", handler, |stream| Ok(Box::new(stream)))
+        Self::start_at("127.0.0.1:0", handler)
+    }
+
+    /// Where 0 is any free port.
+    pub fn start_at(
+        address: &str,
+        handler: impl Fn(&Request) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve("http", address, handler, |stream| Ok(Box::new(stream)))
     }
 
     /// With a certificate for 127.0.0.1 that signs itself; its PEM is the
@@ -88,7 +96,7 @@ impl Upstream {
             .with_single_cert(vec![own.cert.der().clone()], key)
             .unwrap();
         let config = Arc::new(config);
-        let upstream = Self::serve("https", handler, move |stream| {
+        let upstream = Self::serve("https", "127.0.0.1:0", handler, move |stream| {
             let session =
                 rustls::ServerConnection::new(config.clone()).map_err(io::Error::other)?;
             Ok(Box::new(rustls::StreamOwned::new(session, stream)))
@@ -98,10 +106,11 @@ impl Upstream {
 
     fn serve(
         scheme: &'static str,
+        address: &str,
         handler: impl Handler,
         wrap: impl Fn(TcpStream) -> io::Result<Box<dyn Stream>> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
         let accepting = {

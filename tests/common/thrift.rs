@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use weather_balloon::cloud::Clouds;
 use weather_balloon::hosts::Hosts;
+use weather_balloon::inspect::Inspector;
 use weather_balloon::metrics::Metrics;
 use weather_balloon::model::{Datapoint, Series};
 use weather_balloon::rpc::wire::hosts::{Host, HostsSyncClient, THostsSyncClient};
@@ -89,6 +90,7 @@ impl OpenDoor {
             metrics: Metrics::in_memory(series),
             shipping: Shipping::off(),
             usage,
+            inspector: Inspector::default(),
             clouds: Clouds::none(),
             calls: weather_balloon::telemetry::Calls::default(),
         };

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{Path, Query, window};
 use crate::http::App;
 use crate::http::problem::Problem;
-use crate::metrics::Question;
+use crate::metrics::{Question, Source};
 use crate::model::{HostId, MetricKey, MetricNode, Series};
 
 const DAY: i64 = 86_400;
@@ -31,6 +31,28 @@ pub(super) struct Wanted {
     #[serde(default)]
     #[param(minimum = 1)]
     points: Option<u32>,
+    /// Who answers; absent: Graphite where it is configured, else the archive.
+    #[serde(default)]
+    source: Answerer,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Answerer {
+    #[default]
+    Auto,
+    Graphite,
+    Archive,
+}
+
+impl From<Answerer> for Source {
+    fn from(asked: Answerer) -> Self {
+        match asked {
+            Answerer::Auto => Self::Configured,
+            Answerer::Graphite => Self::Graphite,
+            Answerer::Archive => Self::Archive,
+        }
+    }
 }
 
 /// By name: times and values, ascending. Where nothing was measured the value
@@ -74,6 +96,7 @@ pub(super) async fn metrics(
         key,
         window: Some(window),
         max_points: wanted.points,
+        source: wanted.source.into(),
     };
     Ok(Json(app.services.metrics.answer(&question).await?.into()))
 }

@@ -13,7 +13,7 @@ use crate::hosts::{Generation, WatchedHost};
 use crate::http::App;
 use crate::http::api::{look_up, now};
 use crate::http::problem::Problem;
-use crate::metrics::Question;
+use crate::metrics::{Question, Source};
 use crate::model::{HostId, MetricKey, MetricNode, Series, Window, WindowFault};
 use crate::telemetry::sentence;
 
@@ -76,8 +76,13 @@ pub(super) async fn host(
 
 async fn measured(app: &App, id: &HostId, window: Window) -> Result<Vec<Series>, String> {
     let key = MetricKey::parse("").map_err(|fault| fault.to_string())?;
-    let question =
-        Question { node: MetricNode::of(id), key, window: Some(window), max_points: Some(POINTS) };
+    let question = Question {
+        node: MetricNode::of(id),
+        key,
+        window: Some(window),
+        max_points: Some(POINTS),
+        source: Source::Configured,
+    };
     app.services.metrics.answer(&question).await.map_err(|fault| sentence(&fault))
 }
 

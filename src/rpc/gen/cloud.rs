@@ -136,6 +136,126 @@ impl From<&UsageOrder> for i32 {
   }
 }
 
+/// STARTING: the first poll is not over. POLLS: this appliance asks the cloud.
+/// FOLLOWS: another one does, and its ledger is followed. NO_LEDGER: it asks,
+/// and nothing is recorded, because the ledger cannot be used.
+#[derive(Copy, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct CloudRole(pub i32);
+
+impl CloudRole {
+  pub const STARTING: CloudRole = CloudRole(0);
+  pub const POLLS: CloudRole = CloudRole(1);
+  pub const FOLLOWS: CloudRole = CloudRole(2);
+  pub const NO_LEDGER: CloudRole = CloudRole(3);
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::STARTING,
+    Self::POLLS,
+    Self::FOLLOWS,
+    Self::NO_LEDGER,
+  ];
+}
+
+impl TSerializable for CloudRole {
+  #[allow(clippy::trivially_copy_pass_by_ref)]
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    o_prot.write_i32(self.0)
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<CloudRole> {
+    let enum_value = i_prot.read_i32()?;
+    Ok(CloudRole::from(enum_value))
+  }
+}
+
+impl From<i32> for CloudRole {
+  fn from(i: i32) -> Self {
+    match i {
+      0 => CloudRole::STARTING,
+      1 => CloudRole::POLLS,
+      2 => CloudRole::FOLLOWS,
+      3 => CloudRole::NO_LEDGER,
+      _ => CloudRole(i)
+    }
+  }
+}
+
+impl From<&i32> for CloudRole {
+  fn from(i: &i32) -> Self {
+    CloudRole::from(*i)
+  }
+}
+
+impl From<CloudRole> for i32 {
+  fn from(e: CloudRole) -> i32 {
+    e.0
+  }
+}
+
+impl From<&CloudRole> for i32 {
+  fn from(e: &CloudRole) -> i32 {
+    e.0
+  }
+}
+
+/// Who can do something about a failed poll.
+#[derive(Copy, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct CloudBlame(pub i32);
+
+impl CloudBlame {
+  pub const CONFIGURATION: CloudBlame = CloudBlame(0);
+  pub const CREDENTIALS: CloudBlame = CloudBlame(1);
+  /// Nobody: the cloud wants to be asked later.
+  pub const THROTTLING: CloudBlame = CloudBlame(2);
+  /// The cloud's people, or the network between.
+  pub const TROUBLE: CloudBlame = CloudBlame(3);
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::CONFIGURATION,
+    Self::CREDENTIALS,
+    Self::THROTTLING,
+    Self::TROUBLE,
+  ];
+}
+
+impl TSerializable for CloudBlame {
+  #[allow(clippy::trivially_copy_pass_by_ref)]
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    o_prot.write_i32(self.0)
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<CloudBlame> {
+    let enum_value = i_prot.read_i32()?;
+    Ok(CloudBlame::from(enum_value))
+  }
+}
+
+impl From<i32> for CloudBlame {
+  fn from(i: i32) -> Self {
+    match i {
+      0 => CloudBlame::CONFIGURATION,
+      1 => CloudBlame::CREDENTIALS,
+      2 => CloudBlame::THROTTLING,
+      3 => CloudBlame::TROUBLE,
+      _ => CloudBlame(i)
+    }
+  }
+}
+
+impl From<&i32> for CloudBlame {
+  fn from(i: &i32) -> Self {
+    CloudBlame::from(*i)
+  }
+}
+
+impl From<CloudBlame> for i32 {
+  fn from(e: CloudBlame) -> i32 {
+    e.0
+  }
+}
+
+impl From<&CloudBlame> for i32 {
+  fn from(e: &CloudBlame) -> i32 {
+    e.0
+  }
+}
+
 //
 // UserStats
 //
@@ -906,10 +1026,742 @@ impl Default for UsageReport {
 }
 
 //
+// HeldInstance
+//
+
+/// The cloud shows it no more and does not say why; it is kept.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct HeldInstance {
+  pub instance_id: Option<String>,
+  /// As Nagios knows it.
+  pub host_id: Option<String>,
+  pub address: Option<String>,
+  /// The first complete listing without it, by the cloud's clock.
+  pub since_time: Option<i64>,
+  pub held_time: Option<i64>,
+  /// "brake": too many went at once; "witness": it answers Nagios.
+  pub reason: Option<String>,
+}
+
+impl HeldInstance {
+  pub fn new<F1, F2, F3, F4, F5, F6>(instance_id: F1, host_id: F2, address: F3, since_time: F4, held_time: F5, reason: F6) -> HeldInstance where F1: Into<Option<String>>, F2: Into<Option<String>>, F3: Into<Option<String>>, F4: Into<Option<i64>>, F5: Into<Option<i64>>, F6: Into<Option<String>> {
+    HeldInstance {
+      instance_id: instance_id.into(),
+      host_id: host_id.into(),
+      address: address.into(),
+      since_time: since_time.into(),
+      held_time: held_time.into(),
+      reason: reason.into(),
+    }
+  }
+}
+
+impl TSerializable for HeldInstance {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<HeldInstance> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<String> = None;
+    let mut f_4: Option<i64> = None;
+    let mut f_5: Option<i64> = None;
+    let mut f_6: Option<String> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_string()?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = i_prot.read_string()?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let val = i_prot.read_i64()?;
+          f_4 = Some(val);
+        },
+        5 => {
+          let val = i_prot.read_i64()?;
+          f_5 = Some(val);
+        },
+        6 => {
+          let val = i_prot.read_string()?;
+          f_6 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = HeldInstance {
+      instance_id: f_1,
+      host_id: f_2,
+      address: f_3,
+      since_time: f_4,
+      held_time: f_5,
+      reason: f_6,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("HeldInstance");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.instance_id {
+      o_prot.write_field_begin(&TFieldIdentifier::new("instance_id", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.host_id {
+      o_prot.write_field_begin(&TFieldIdentifier::new("host_id", TType::String, 2))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.address {
+      o_prot.write_field_begin(&TFieldIdentifier::new("address", TType::String, 3))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.since_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("since_time", TType::I64, 4))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.held_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("held_time", TType::I64, 5))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.reason {
+      o_prot.write_field_begin(&TFieldIdentifier::new("reason", TType::String, 6))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for HeldInstance {
+  fn default() -> Self {
+    HeldInstance{
+      instance_id: Some("".to_owned()),
+      host_id: Some("".to_owned()),
+      address: Some("".to_owned()),
+      since_time: Some(0),
+      held_time: Some(0),
+      reason: Some("".to_owned()),
+    }
+  }
+}
+
+//
+// SkippedInstance
+//
+
+/// It cannot be a host, or its record could not be read.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SkippedInstance {
+  pub instance_id: Option<String>,
+  pub reason: Option<String>,
+}
+
+impl SkippedInstance {
+  pub fn new<F1, F2>(instance_id: F1, reason: F2) -> SkippedInstance where F1: Into<Option<String>>, F2: Into<Option<String>> {
+    SkippedInstance {
+      instance_id: instance_id.into(),
+      reason: reason.into(),
+    }
+  }
+}
+
+impl TSerializable for SkippedInstance {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<SkippedInstance> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_string()?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = SkippedInstance {
+      instance_id: f_1,
+      reason: f_2,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("SkippedInstance");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.instance_id {
+      o_prot.write_field_begin(&TFieldIdentifier::new("instance_id", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.reason {
+      o_prot.write_field_begin(&TFieldIdentifier::new("reason", TType::String, 2))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for SkippedInstance {
+  fn default() -> Self {
+    SkippedInstance{
+      instance_id: Some("".to_owned()),
+      reason: Some("".to_owned()),
+    }
+  }
+}
+
+//
+// CloudStatus
+//
+
+/// Times are UTC seconds by the appliance's clock unless it says otherwise.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct CloudStatus {
+  pub name: Option<String>,
+  pub kind: Option<String>,
+  /// False: it has hosts left and no section in the configuration.
+  pub configured: Option<bool>,
+  pub role: Option<CloudRole>,
+  pub last_attempt_time: Option<i64>,
+  /// The last complete listing that was taken over.
+  pub last_success_time: Option<i64>,
+  /// Seconds since then.
+  pub lag_seconds: Option<i64>,
+  pub next_poll_time: Option<i64>,
+  /// Milliseconds that the last listing took.
+  pub took_ms: Option<i64>,
+  /// Why the last poll gave nothing; absent when it did.
+  pub error: Option<String>,
+  pub blame: Option<CloudBlame>,
+  /// What hinders the ledger while the cloud itself answers.
+  pub trouble: Option<String>,
+  pub instance_count: Option<i64>,
+  pub running_count: Option<i64>,
+  /// Handed to Nagios.
+  pub watched_count: Option<i64>,
+  pub without_address_count: Option<i64>,
+  /// Absent from the last listing and not believed to be gone.
+  pub missing_count: Option<i64>,
+  pub held_count: Option<i64>,
+  /// The first 1000.
+  pub held: Option<Vec<HeldInstance>>,
+  /// Names what is held; 0: nothing is.
+  pub held_token: Option<i64>,
+  pub skipped_count: Option<i64>,
+  /// The first 100.
+  pub skipped: Option<Vec<SkippedInstance>>,
+  /// Hosts that cannot stand beside those of another source.
+  pub clashes: Option<Vec<String>>,
+  /// Seconds by which the cloud's clock is ahead of the appliance's.
+  pub skew_seconds: Option<i64>,
+}
+
+impl CloudStatus {
+  pub fn new<F1, F2, F3, F4, F5, F6, F7, F8, F9, F10, F11, F12, F13, F14, F15, F16, F17, F18, F19, F20, F21, F22, F23, F24>(name: F1, kind: F2, configured: F3, role: F4, last_attempt_time: F5, last_success_time: F6, lag_seconds: F7, next_poll_time: F8, took_ms: F9, error: F10, blame: F11, trouble: F12, instance_count: F13, running_count: F14, watched_count: F15, without_address_count: F16, missing_count: F17, held_count: F18, held: F19, held_token: F20, skipped_count: F21, skipped: F22, clashes: F23, skew_seconds: F24) -> CloudStatus where F1: Into<Option<String>>, F2: Into<Option<String>>, F3: Into<Option<bool>>, F4: Into<Option<CloudRole>>, F5: Into<Option<i64>>, F6: Into<Option<i64>>, F7: Into<Option<i64>>, F8: Into<Option<i64>>, F9: Into<Option<i64>>, F10: Into<Option<String>>, F11: Into<Option<CloudBlame>>, F12: Into<Option<String>>, F13: Into<Option<i64>>, F14: Into<Option<i64>>, F15: Into<Option<i64>>, F16: Into<Option<i64>>, F17: Into<Option<i64>>, F18: Into<Option<i64>>, F19: Into<Option<Vec<HeldInstance>>>, F20: Into<Option<i64>>, F21: Into<Option<i64>>, F22: Into<Option<Vec<SkippedInstance>>>, F23: Into<Option<Vec<String>>>, F24: Into<Option<i64>> {
+    CloudStatus {
+      name: name.into(),
+      kind: kind.into(),
+      configured: configured.into(),
+      role: role.into(),
+      last_attempt_time: last_attempt_time.into(),
+      last_success_time: last_success_time.into(),
+      lag_seconds: lag_seconds.into(),
+      next_poll_time: next_poll_time.into(),
+      took_ms: took_ms.into(),
+      error: error.into(),
+      blame: blame.into(),
+      trouble: trouble.into(),
+      instance_count: instance_count.into(),
+      running_count: running_count.into(),
+      watched_count: watched_count.into(),
+      without_address_count: without_address_count.into(),
+      missing_count: missing_count.into(),
+      held_count: held_count.into(),
+      held: held.into(),
+      held_token: held_token.into(),
+      skipped_count: skipped_count.into(),
+      skipped: skipped.into(),
+      clashes: clashes.into(),
+      skew_seconds: skew_seconds.into(),
+    }
+  }
+}
+
+impl TSerializable for CloudStatus {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<CloudStatus> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<bool> = None;
+    let mut f_4: Option<CloudRole> = None;
+    let mut f_5: Option<i64> = None;
+    let mut f_6: Option<i64> = None;
+    let mut f_7: Option<i64> = None;
+    let mut f_8: Option<i64> = None;
+    let mut f_9: Option<i64> = None;
+    let mut f_10: Option<String> = None;
+    let mut f_11: Option<CloudBlame> = None;
+    let mut f_12: Option<String> = None;
+    let mut f_13: Option<i64> = None;
+    let mut f_14: Option<i64> = None;
+    let mut f_15: Option<i64> = None;
+    let mut f_16: Option<i64> = None;
+    let mut f_17: Option<i64> = None;
+    let mut f_18: Option<i64> = None;
+    let mut f_19: Option<Vec<HeldInstance>> = None;
+    let mut f_20: Option<i64> = None;
+    let mut f_21: Option<i64> = None;
+    let mut f_22: Option<Vec<SkippedInstance>> = None;
+    let mut f_23: Option<Vec<String>> = None;
+    let mut f_24: Option<i64> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_string()?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = i_prot.read_bool()?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let val = CloudRole::read_from_in_protocol(i_prot)?;
+          f_4 = Some(val);
+        },
+        5 => {
+          let val = i_prot.read_i64()?;
+          f_5 = Some(val);
+        },
+        6 => {
+          let val = i_prot.read_i64()?;
+          f_6 = Some(val);
+        },
+        7 => {
+          let val = i_prot.read_i64()?;
+          f_7 = Some(val);
+        },
+        8 => {
+          let val = i_prot.read_i64()?;
+          f_8 = Some(val);
+        },
+        9 => {
+          let val = i_prot.read_i64()?;
+          f_9 = Some(val);
+        },
+        10 => {
+          let val = i_prot.read_string()?;
+          f_10 = Some(val);
+        },
+        11 => {
+          let val = CloudBlame::read_from_in_protocol(i_prot)?;
+          f_11 = Some(val);
+        },
+        12 => {
+          let val = i_prot.read_string()?;
+          f_12 = Some(val);
+        },
+        13 => {
+          let val = i_prot.read_i64()?;
+          f_13 = Some(val);
+        },
+        14 => {
+          let val = i_prot.read_i64()?;
+          f_14 = Some(val);
+        },
+        15 => {
+          let val = i_prot.read_i64()?;
+          f_15 = Some(val);
+        },
+        16 => {
+          let val = i_prot.read_i64()?;
+          f_16 = Some(val);
+        },
+        17 => {
+          let val = i_prot.read_i64()?;
+          f_17 = Some(val);
+        },
+        18 => {
+          let val = i_prot.read_i64()?;
+          f_18 = Some(val);
+        },
+        19 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<HeldInstance> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_2 = HeldInstance::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_2);
+          }
+          i_prot.read_list_end()?;
+          f_19 = Some(val);
+        },
+        20 => {
+          let val = i_prot.read_i64()?;
+          f_20 = Some(val);
+        },
+        21 => {
+          let val = i_prot.read_i64()?;
+          f_21 = Some(val);
+        },
+        22 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<SkippedInstance> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_3 = SkippedInstance::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_3);
+          }
+          i_prot.read_list_end()?;
+          f_22 = Some(val);
+        },
+        23 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_4 = i_prot.read_string()?;
+            val.push(list_elem_4);
+          }
+          i_prot.read_list_end()?;
+          f_23 = Some(val);
+        },
+        24 => {
+          let val = i_prot.read_i64()?;
+          f_24 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = CloudStatus {
+      name: f_1,
+      kind: f_2,
+      configured: f_3,
+      role: f_4,
+      last_attempt_time: f_5,
+      last_success_time: f_6,
+      lag_seconds: f_7,
+      next_poll_time: f_8,
+      took_ms: f_9,
+      error: f_10,
+      blame: f_11,
+      trouble: f_12,
+      instance_count: f_13,
+      running_count: f_14,
+      watched_count: f_15,
+      without_address_count: f_16,
+      missing_count: f_17,
+      held_count: f_18,
+      held: f_19,
+      held_token: f_20,
+      skipped_count: f_21,
+      skipped: f_22,
+      clashes: f_23,
+      skew_seconds: f_24,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("CloudStatus");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.name {
+      o_prot.write_field_begin(&TFieldIdentifier::new("name", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.kind {
+      o_prot.write_field_begin(&TFieldIdentifier::new("kind", TType::String, 2))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.configured {
+      o_prot.write_field_begin(&TFieldIdentifier::new("configured", TType::Bool, 3))?;
+      o_prot.write_bool(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.role {
+      o_prot.write_field_begin(&TFieldIdentifier::new("role", TType::I32, 4))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.last_attempt_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("last_attempt_time", TType::I64, 5))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.last_success_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("last_success_time", TType::I64, 6))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.lag_seconds {
+      o_prot.write_field_begin(&TFieldIdentifier::new("lag_seconds", TType::I64, 7))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.next_poll_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("next_poll_time", TType::I64, 8))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.took_ms {
+      o_prot.write_field_begin(&TFieldIdentifier::new("took_ms", TType::I64, 9))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.error {
+      o_prot.write_field_begin(&TFieldIdentifier::new("error", TType::String, 10))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.blame {
+      o_prot.write_field_begin(&TFieldIdentifier::new("blame", TType::I32, 11))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.trouble {
+      o_prot.write_field_begin(&TFieldIdentifier::new("trouble", TType::String, 12))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.instance_count {
+      o_prot.write_field_begin(&TFieldIdentifier::new("instance_count", TType::I64, 13))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.running_count {
+      o_prot.write_field_begin(&TFieldIdentifier::new("running_count", TType::I64, 14))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.watched_count {
+      o_prot.write_field_begin(&TFieldIdentifier::new("watched_count", TType::I64, 15))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.without_address_count {
+      o_prot.write_field_begin(&TFieldIdentifier::new("without_address_count", TType::I64, 16))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.missing_count {
+      o_prot.write_field_begin(&TFieldIdentifier::new("missing_count", TType::I64, 17))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.held_count {
+      o_prot.write_field_begin(&TFieldIdentifier::new("held_count", TType::I64, 18))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.held {
+      o_prot.write_field_begin(&TFieldIdentifier::new("held", TType::List, 19))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, fld_var.len() as i32))?;
+      for e in fld_var {
+        e.write_to_out_protocol(o_prot)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.held_token {
+      o_prot.write_field_begin(&TFieldIdentifier::new("held_token", TType::I64, 20))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.skipped_count {
+      o_prot.write_field_begin(&TFieldIdentifier::new("skipped_count", TType::I64, 21))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.skipped {
+      o_prot.write_field_begin(&TFieldIdentifier::new("skipped", TType::List, 22))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, fld_var.len() as i32))?;
+      for e in fld_var {
+        e.write_to_out_protocol(o_prot)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.clashes {
+      o_prot.write_field_begin(&TFieldIdentifier::new("clashes", TType::List, 23))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::String, fld_var.len() as i32))?;
+      for e in fld_var {
+        o_prot.write_string(e)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.skew_seconds {
+      o_prot.write_field_begin(&TFieldIdentifier::new("skew_seconds", TType::I64, 24))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for CloudStatus {
+  fn default() -> Self {
+    CloudStatus{
+      name: Some("".to_owned()),
+      kind: Some("".to_owned()),
+      configured: Some(false),
+      role: None,
+      last_attempt_time: Some(0),
+      last_success_time: Some(0),
+      lag_seconds: Some(0),
+      next_poll_time: Some(0),
+      took_ms: Some(0),
+      error: Some("".to_owned()),
+      blame: None,
+      trouble: Some("".to_owned()),
+      instance_count: Some(0),
+      running_count: Some(0),
+      watched_count: Some(0),
+      without_address_count: Some(0),
+      missing_count: Some(0),
+      held_count: Some(0),
+      held: Some(Vec::new()),
+      held_token: Some(0),
+      skipped_count: Some(0),
+      skipped: Some(Vec::new()),
+      clashes: Some(Vec::new()),
+      skew_seconds: Some(0),
+    }
+  }
+}
+
+//
+// CloudOrder
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct CloudOrder {
+  /// To sync: absent means all.
+  pub name: Option<String>,
+  /// To release: what was shown as held. Anything else that is held now
+  /// refuses the call. Absent: all that is held.
+  pub held_token: Option<i64>,
+}
+
+impl CloudOrder {
+  pub fn new<F1, F2>(name: F1, held_token: F2) -> CloudOrder where F1: Into<Option<String>>, F2: Into<Option<i64>> {
+    CloudOrder {
+      name: name.into(),
+      held_token: held_token.into(),
+    }
+  }
+}
+
+impl TSerializable for CloudOrder {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<CloudOrder> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<i64> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_i64()?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = CloudOrder {
+      name: f_1,
+      held_token: f_2,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("CloudOrder");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.name {
+      o_prot.write_field_begin(&TFieldIdentifier::new("name", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.held_token {
+      o_prot.write_field_begin(&TFieldIdentifier::new("held_token", TType::I64, 2))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for CloudOrder {
+  fn default() -> Self {
+    CloudOrder{
+      name: Some("".to_owned()),
+      held_token: Some(0),
+    }
+  }
+}
+
+//
 // BadQuestion
 //
 
-/// The question itself is at fault: a window, a limit.
+/// The question itself is at fault: a window, a limit, a name.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct BadQuestion {
   pub message: Option<String>,
@@ -989,7 +1841,7 @@ impl Display for BadQuestion {
 // Unavailable
 //
 
-/// The ledger cannot be asked now; the same question may be answered later.
+/// The ledger or a cloud cannot be asked now; the same question may be answered later.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Unavailable {
   pub message: Option<String>,
@@ -1073,6 +1925,12 @@ pub trait TCloudSyncClient {
   fn get_leaderboard(&mut self, start_time: i32, end_time: i32) -> thrift::Result<Vec<UserStats>>;
   fn get_user_stats(&mut self, start_time: i32, end_time: i32, username: String) -> thrift::Result<Vec<UserStats>>;
   fn get_usage(&mut self, question: UsageQuestion) -> thrift::Result<UsageReport>;
+  fn get_clouds(&mut self) -> thrift::Result<Vec<CloudStatus>>;
+  /// Polls now; returns when that is over.
+  fn sync_cloud(&mut self, order: CloudOrder) -> thrift::Result<Vec<CloudStatus>>;
+  /// Lets go what is held, once, and polls. Of a cloud that is no longer
+  /// configured all hosts go.
+  fn release_cloud(&mut self, order: CloudOrder) -> thrift::Result<Vec<CloudStatus>>;
 }
 
 pub trait TCloudSyncClientMarker {}
@@ -1180,6 +2038,87 @@ impl <C: TThriftClient + TCloudSyncClientMarker> TCloudSyncClient for C {
       result.ok_or()
     }
   }
+  fn get_clouds(&mut self) -> thrift::Result<Vec<CloudStatus>> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("get_clouds", TMessageType::Call, self.sequence_number());
+        let call_args = CloudGetCloudsArgs {  };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("get_clouds", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = CloudGetCloudsResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
+  fn sync_cloud(&mut self, order: CloudOrder) -> thrift::Result<Vec<CloudStatus>> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("sync_cloud", TMessageType::Call, self.sequence_number());
+        let call_args = CloudSyncCloudArgs { order };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("sync_cloud", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = CloudSyncCloudResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
+  fn release_cloud(&mut self, order: CloudOrder) -> thrift::Result<Vec<CloudStatus>> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("release_cloud", TMessageType::Call, self.sequence_number());
+        let call_args = CloudReleaseCloudArgs { order };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("release_cloud", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = CloudReleaseCloudResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
 }
 
 //
@@ -1190,6 +2129,12 @@ pub trait CloudSyncHandler {
   fn handle_get_leaderboard(&self, start_time: i32, end_time: i32) -> thrift::Result<Vec<UserStats>>;
   fn handle_get_user_stats(&self, start_time: i32, end_time: i32, username: String) -> thrift::Result<Vec<UserStats>>;
   fn handle_get_usage(&self, question: UsageQuestion) -> thrift::Result<UsageReport>;
+  fn handle_get_clouds(&self) -> thrift::Result<Vec<CloudStatus>>;
+  /// Polls now; returns when that is over.
+  fn handle_sync_cloud(&self, order: CloudOrder) -> thrift::Result<Vec<CloudStatus>>;
+  /// Lets go what is held, once, and polls. Of a cloud that is no longer
+  /// configured all hosts go.
+  fn handle_release_cloud(&self, order: CloudOrder) -> thrift::Result<Vec<CloudStatus>>;
 }
 
 pub struct CloudSyncProcessor<H: CloudSyncHandler> {
@@ -1210,6 +2155,15 @@ impl <H: CloudSyncHandler> CloudSyncProcessor<H> {
   }
   fn process_get_usage(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     TCloudProcessFunctions::process_get_usage(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
+  fn process_get_clouds(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    TCloudProcessFunctions::process_get_clouds(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
+  fn process_sync_cloud(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    TCloudProcessFunctions::process_sync_cloud(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
+  fn process_release_cloud(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    TCloudProcessFunctions::process_release_cloud(&self.handler, incoming_sequence_number, i_prot, o_prot)
   }
 }
 
@@ -1358,6 +2312,202 @@ impl TCloudProcessFunctions {
       },
     }
   }
+  pub fn process_get_clouds<H: CloudSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let _ = CloudGetCloudsArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_get_clouds() {
+      Ok(handler_return) => {
+        let message_ident = TMessageIdentifier::new("get_clouds", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = CloudGetCloudsResult { result_value: Some(handler_return), unavailable: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<Unavailable>().is_some() {
+              let err = usr_err.downcast::<Unavailable>().expect("downcast already checked");
+              let ret_err = CloudGetCloudsResult{ result_value: None, unavailable: Some(*err) };
+              let message_ident = TMessageIdentifier::new("get_clouds", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("get_clouds", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("get_clouds", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("get_clouds", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
+  pub fn process_sync_cloud<H: CloudSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let args = CloudSyncCloudArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_sync_cloud(args.order) {
+      Ok(handler_return) => {
+        let message_ident = TMessageIdentifier::new("sync_cloud", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = CloudSyncCloudResult { result_value: Some(handler_return), bad: None, unavailable: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<BadQuestion>().is_some() {
+              let err = usr_err.downcast::<BadQuestion>().expect("downcast already checked");
+              let ret_err = CloudSyncCloudResult{ result_value: None, bad: Some(*err), unavailable: None };
+              let message_ident = TMessageIdentifier::new("sync_cloud", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<Unavailable>().is_some() {
+              let err = usr_err.downcast::<Unavailable>().expect("downcast already checked");
+              let ret_err = CloudSyncCloudResult{ result_value: None, bad: None, unavailable: Some(*err) };
+              let message_ident = TMessageIdentifier::new("sync_cloud", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("sync_cloud", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("sync_cloud", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("sync_cloud", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
+  pub fn process_release_cloud<H: CloudSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let args = CloudReleaseCloudArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_release_cloud(args.order) {
+      Ok(handler_return) => {
+        let message_ident = TMessageIdentifier::new("release_cloud", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = CloudReleaseCloudResult { result_value: Some(handler_return), bad: None, unavailable: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<BadQuestion>().is_some() {
+              let err = usr_err.downcast::<BadQuestion>().expect("downcast already checked");
+              let ret_err = CloudReleaseCloudResult{ result_value: None, bad: Some(*err), unavailable: None };
+              let message_ident = TMessageIdentifier::new("release_cloud", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<Unavailable>().is_some() {
+              let err = usr_err.downcast::<Unavailable>().expect("downcast already checked");
+              let ret_err = CloudReleaseCloudResult{ result_value: None, bad: None, unavailable: Some(*err) };
+              let message_ident = TMessageIdentifier::new("release_cloud", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("release_cloud", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("release_cloud", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("release_cloud", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
 }
 
 impl <H: CloudSyncHandler> TProcessor for CloudSyncProcessor<H> {
@@ -1372,6 +2522,15 @@ impl <H: CloudSyncHandler> TProcessor for CloudSyncProcessor<H> {
       },
       "get_usage" => {
         self.process_get_usage(message_ident.sequence_number, i_prot, o_prot)
+      },
+      "get_clouds" => {
+        self.process_get_clouds(message_ident.sequence_number, i_prot, o_prot)
+      },
+      "sync_cloud" => {
+        self.process_sync_cloud(message_ident.sequence_number, i_prot, o_prot)
+      },
+      "release_cloud" => {
+        self.process_release_cloud(message_ident.sequence_number, i_prot, o_prot)
       },
       method => {
         Err(
@@ -1485,8 +2644,8 @@ impl CloudGetLeaderboardResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<UserStats> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_2 = UserStats::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_2);
+            let list_elem_5 = UserStats::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_5);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -1628,8 +2787,8 @@ impl CloudGetUserStatsResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<UserStats> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_3 = UserStats::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_3);
+            let list_elem_6 = UserStats::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_6);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -1785,6 +2944,427 @@ impl CloudGetUsageResult {
     if let Some(ref fld_var) = self.result_value {
       o_prot.write_field_begin(&TFieldIdentifier::new("result_value", TType::Struct, 0))?;
       fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.bad {
+      o_prot.write_field_begin(&TFieldIdentifier::new("bad", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.unavailable {
+      o_prot.write_field_begin(&TFieldIdentifier::new("unavailable", TType::Struct, 2))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// CloudGetCloudsArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct CloudGetCloudsArgs {
+}
+
+impl CloudGetCloudsArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<CloudGetCloudsArgs> {
+    i_prot.read_struct_begin()?;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = CloudGetCloudsArgs {};
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("get_clouds_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// CloudGetCloudsResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct CloudGetCloudsResult {
+  result_value: Option<Vec<CloudStatus>>,
+  unavailable: Option<Unavailable>,
+}
+
+impl CloudGetCloudsResult {
+  fn ok_or(self) -> thrift::Result<Vec<CloudStatus>> {
+    if self.unavailable.is_some() {
+      Err(thrift::Error::User(Box::new(self.unavailable.unwrap())))
+    } else if self.result_value.is_some() {
+      Ok(self.result_value.unwrap())
+    } else {
+      Err(
+        thrift::Error::Application(
+          ApplicationError::new(
+            ApplicationErrorKind::MissingResult,
+            "no result received for CloudGetClouds"
+          )
+        )
+      )
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<CloudGetCloudsResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_0: Option<Vec<CloudStatus>> = None;
+    let mut f_2: Option<Unavailable> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        0 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<CloudStatus> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_7 = CloudStatus::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_7);
+          }
+          i_prot.read_list_end()?;
+          f_0 = Some(val);
+        },
+        2 => {
+          let val = Unavailable::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = CloudGetCloudsResult {
+      result_value: f_0,
+      unavailable: f_2,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("CloudGetCloudsResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.result_value {
+      o_prot.write_field_begin(&TFieldIdentifier::new("result_value", TType::List, 0))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, fld_var.len() as i32))?;
+      for e in fld_var {
+        e.write_to_out_protocol(o_prot)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.unavailable {
+      o_prot.write_field_begin(&TFieldIdentifier::new("unavailable", TType::Struct, 2))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// CloudSyncCloudArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct CloudSyncCloudArgs {
+  order: CloudOrder,
+}
+
+impl CloudSyncCloudArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<CloudSyncCloudArgs> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<CloudOrder> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = CloudOrder::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    verify_required_field_exists("CloudSyncCloudArgs.order", &f_1)?;
+    let ret = CloudSyncCloudArgs {
+      order: f_1.expect("auto-generated code should have checked for presence of required fields"),
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("sync_cloud_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("order", TType::Struct, 1))?;
+    self.order.write_to_out_protocol(o_prot)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// CloudSyncCloudResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct CloudSyncCloudResult {
+  result_value: Option<Vec<CloudStatus>>,
+  bad: Option<BadQuestion>,
+  unavailable: Option<Unavailable>,
+}
+
+impl CloudSyncCloudResult {
+  fn ok_or(self) -> thrift::Result<Vec<CloudStatus>> {
+    if self.bad.is_some() {
+      Err(thrift::Error::User(Box::new(self.bad.unwrap())))
+    } else if self.unavailable.is_some() {
+      Err(thrift::Error::User(Box::new(self.unavailable.unwrap())))
+    } else if self.result_value.is_some() {
+      Ok(self.result_value.unwrap())
+    } else {
+      Err(
+        thrift::Error::Application(
+          ApplicationError::new(
+            ApplicationErrorKind::MissingResult,
+            "no result received for CloudSyncCloud"
+          )
+        )
+      )
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<CloudSyncCloudResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_0: Option<Vec<CloudStatus>> = None;
+    let mut f_1: Option<BadQuestion> = None;
+    let mut f_2: Option<Unavailable> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        0 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<CloudStatus> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_8 = CloudStatus::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_8);
+          }
+          i_prot.read_list_end()?;
+          f_0 = Some(val);
+        },
+        1 => {
+          let val = BadQuestion::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = Unavailable::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = CloudSyncCloudResult {
+      result_value: f_0,
+      bad: f_1,
+      unavailable: f_2,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("CloudSyncCloudResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.result_value {
+      o_prot.write_field_begin(&TFieldIdentifier::new("result_value", TType::List, 0))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, fld_var.len() as i32))?;
+      for e in fld_var {
+        e.write_to_out_protocol(o_prot)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.bad {
+      o_prot.write_field_begin(&TFieldIdentifier::new("bad", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.unavailable {
+      o_prot.write_field_begin(&TFieldIdentifier::new("unavailable", TType::Struct, 2))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// CloudReleaseCloudArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct CloudReleaseCloudArgs {
+  order: CloudOrder,
+}
+
+impl CloudReleaseCloudArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<CloudReleaseCloudArgs> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<CloudOrder> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = CloudOrder::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    verify_required_field_exists("CloudReleaseCloudArgs.order", &f_1)?;
+    let ret = CloudReleaseCloudArgs {
+      order: f_1.expect("auto-generated code should have checked for presence of required fields"),
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("release_cloud_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("order", TType::Struct, 1))?;
+    self.order.write_to_out_protocol(o_prot)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// CloudReleaseCloudResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct CloudReleaseCloudResult {
+  result_value: Option<Vec<CloudStatus>>,
+  bad: Option<BadQuestion>,
+  unavailable: Option<Unavailable>,
+}
+
+impl CloudReleaseCloudResult {
+  fn ok_or(self) -> thrift::Result<Vec<CloudStatus>> {
+    if self.bad.is_some() {
+      Err(thrift::Error::User(Box::new(self.bad.unwrap())))
+    } else if self.unavailable.is_some() {
+      Err(thrift::Error::User(Box::new(self.unavailable.unwrap())))
+    } else if self.result_value.is_some() {
+      Ok(self.result_value.unwrap())
+    } else {
+      Err(
+        thrift::Error::Application(
+          ApplicationError::new(
+            ApplicationErrorKind::MissingResult,
+            "no result received for CloudReleaseCloud"
+          )
+        )
+      )
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<CloudReleaseCloudResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_0: Option<Vec<CloudStatus>> = None;
+    let mut f_1: Option<BadQuestion> = None;
+    let mut f_2: Option<Unavailable> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        0 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<CloudStatus> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_9 = CloudStatus::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_9);
+          }
+          i_prot.read_list_end()?;
+          f_0 = Some(val);
+        },
+        1 => {
+          let val = BadQuestion::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = Unavailable::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = CloudReleaseCloudResult {
+      result_value: f_0,
+      bad: f_1,
+      unavailable: f_2,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("CloudReleaseCloudResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.result_value {
+      o_prot.write_field_begin(&TFieldIdentifier::new("result_value", TType::List, 0))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, fld_var.len() as i32))?;
+      for e in fld_var {
+        e.write_to_out_protocol(o_prot)?;
+      }
+      o_prot.write_list_end()?;
       o_prot.write_field_end()?
     }
     if let Some(ref fld_var) = self.bad {

@@ -85,6 +85,115 @@ impl From<&GenerationState> for i32 {
   }
 }
 
+/// AUTO: Graphite when [graphite] url is set, else the archive.
+#[derive(Copy, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct MetricsSource(pub i32);
+
+impl MetricsSource {
+  pub const AUTO: MetricsSource = MetricsSource(0);
+  pub const GRAPHITE: MetricsSource = MetricsSource(1);
+  pub const ARCHIVE: MetricsSource = MetricsSource(2);
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::AUTO,
+    Self::GRAPHITE,
+    Self::ARCHIVE,
+  ];
+}
+
+impl TSerializable for MetricsSource {
+  #[allow(clippy::trivially_copy_pass_by_ref)]
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    o_prot.write_i32(self.0)
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<MetricsSource> {
+    let enum_value = i_prot.read_i32()?;
+    Ok(MetricsSource::from(enum_value))
+  }
+}
+
+impl From<i32> for MetricsSource {
+  fn from(i: i32) -> Self {
+    match i {
+      0 => MetricsSource::AUTO,
+      1 => MetricsSource::GRAPHITE,
+      2 => MetricsSource::ARCHIVE,
+      _ => MetricsSource(i)
+    }
+  }
+}
+
+impl From<&i32> for MetricsSource {
+  fn from(i: &i32) -> Self {
+    MetricsSource::from(*i)
+  }
+}
+
+impl From<MetricsSource> for i32 {
+  fn from(e: MetricsSource) -> i32 {
+    e.0
+  }
+}
+
+impl From<&MetricsSource> for i32 {
+  fn from(e: &MetricsSource) -> i32 {
+    e.0
+  }
+}
+
+#[derive(Copy, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Verdict(pub i32);
+
+impl Verdict {
+  pub const OK: Verdict = Verdict(0);
+  pub const WARN: Verdict = Verdict(1);
+  pub const FAIL: Verdict = Verdict(2);
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::OK,
+    Self::WARN,
+    Self::FAIL,
+  ];
+}
+
+impl TSerializable for Verdict {
+  #[allow(clippy::trivially_copy_pass_by_ref)]
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    o_prot.write_i32(self.0)
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Verdict> {
+    let enum_value = i_prot.read_i32()?;
+    Ok(Verdict::from(enum_value))
+  }
+}
+
+impl From<i32> for Verdict {
+  fn from(i: i32) -> Self {
+    match i {
+      0 => Verdict::OK,
+      1 => Verdict::WARN,
+      2 => Verdict::FAIL,
+      _ => Verdict(i)
+    }
+  }
+}
+
+impl From<&i32> for Verdict {
+  fn from(i: &i32) -> Self {
+    Verdict::from(*i)
+  }
+}
+
+impl From<Verdict> for i32 {
+  fn from(e: Verdict) -> i32 {
+    e.0
+  }
+}
+
+impl From<&Verdict> for i32 {
+  fn from(e: &Verdict) -> i32 {
+    e.0
+  }
+}
+
 pub type Metrics = BTreeMap<String, Vec<Datapoint>>;
 
 //
@@ -1027,16 +1136,19 @@ pub struct MetricsQuestion {
   pub end_time: Option<i64>,
   /// At most this many points a series, consolidated by average.
   pub max_points: Option<i32>,
+  /// Who is to answer; absent: AUTO. One never stands in for the other.
+  pub source: Option<MetricsSource>,
 }
 
 impl MetricsQuestion {
-  pub fn new<F1, F2, F3, F4, F5>(host_name: F1, key: F2, start_time: F3, end_time: F4, max_points: F5) -> MetricsQuestion where F1: Into<Option<String>>, F2: Into<Option<String>>, F3: Into<Option<i64>>, F4: Into<Option<i64>>, F5: Into<Option<i32>> {
+  pub fn new<F1, F2, F3, F4, F5, F6>(host_name: F1, key: F2, start_time: F3, end_time: F4, max_points: F5, source: F6) -> MetricsQuestion where F1: Into<Option<String>>, F2: Into<Option<String>>, F3: Into<Option<i64>>, F4: Into<Option<i64>>, F5: Into<Option<i32>>, F6: Into<Option<MetricsSource>> {
     MetricsQuestion {
       host_name: host_name.into(),
       key: key.into(),
       start_time: start_time.into(),
       end_time: end_time.into(),
       max_points: max_points.into(),
+      source: source.into(),
     }
   }
 }
@@ -1049,6 +1161,7 @@ impl TSerializable for MetricsQuestion {
     let mut f_3: Option<i64> = None;
     let mut f_4: Option<i64> = None;
     let mut f_5: Option<i32> = None;
+    let mut f_6: Option<MetricsSource> = None;
     loop {
       let field_ident = i_prot.read_field_begin()?;
       if field_ident.field_type == TType::Stop {
@@ -1076,6 +1189,10 @@ impl TSerializable for MetricsQuestion {
           let val = i_prot.read_i32()?;
           f_5 = Some(val);
         },
+        6 => {
+          let val = MetricsSource::read_from_in_protocol(i_prot)?;
+          f_6 = Some(val);
+        },
         _ => {
           i_prot.skip(field_ident.field_type)?;
         },
@@ -1089,6 +1206,7 @@ impl TSerializable for MetricsQuestion {
       start_time: f_3,
       end_time: f_4,
       max_points: f_5,
+      source: f_6,
     };
     Ok(ret)
   }
@@ -1120,6 +1238,11 @@ impl TSerializable for MetricsQuestion {
       o_prot.write_i32(fld_var)?;
       o_prot.write_field_end()?
     }
+    if let Some(ref fld_var) = self.source {
+      o_prot.write_field_begin(&TFieldIdentifier::new("source", TType::I32, 6))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
     o_prot.write_field_stop()?;
     o_prot.write_struct_end()
   }
@@ -1133,6 +1256,7 @@ impl Default for MetricsQuestion {
       start_time: Some(0),
       end_time: Some(0),
       max_points: Some(0),
+      source: None,
     }
   }
 }
@@ -1141,9 +1265,10 @@ impl Default for MetricsQuestion {
 // SinkStatus
 //
 
-/// How one Carbon is served; counters since the appliance started.
+/// How one Carbon or the archive is served; counters since the appliance started.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SinkStatus {
+  /// The archive's is "archive".
   pub address: Option<String>,
   pub lines: Option<i64>,
   /// Lines that were passed over.
@@ -1309,7 +1434,7 @@ impl Default for SinkStatus {
 // PerfdataStatus
 //
 
-/// Nagios's performance data on its way to Carbon.
+/// Nagios's performance data on its way to Carbon and the archive.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct PerfdataStatus {
   /// False: [perfdata] spool is empty.
@@ -1500,6 +1625,1046 @@ impl Default for PerfdataStatus {
 }
 
 //
+// Figure
+//
+
+/// A figure with its thresholds, as in the perfdata of a Nagios plugin.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Figure {
+  pub label: Option<String>,
+  pub value: Option<OrderedFloat<f64>>,
+  /// "", "s", "B", "%", or "c" for a counter.
+  pub unit: Option<String>,
+  /// Ranges of the Monitoring Plugins; absent: no threshold.
+  pub warn: Option<String>,
+  pub fail: Option<String>,
+}
+
+impl Figure {
+  pub fn new<F1, F2, F3, F4, F5>(label: F1, value: F2, unit: F3, warn: F4, fail: F5) -> Figure where F1: Into<Option<String>>, F2: Into<Option<OrderedFloat<f64>>>, F3: Into<Option<String>>, F4: Into<Option<String>>, F5: Into<Option<String>> {
+    Figure {
+      label: label.into(),
+      value: value.into(),
+      unit: unit.into(),
+      warn: warn.into(),
+      fail: fail.into(),
+    }
+  }
+}
+
+impl TSerializable for Figure {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Figure> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<OrderedFloat<f64>> = None;
+    let mut f_3: Option<String> = None;
+    let mut f_4: Option<String> = None;
+    let mut f_5: Option<String> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = OrderedFloat::from(i_prot.read_double()?);
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = i_prot.read_string()?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let val = i_prot.read_string()?;
+          f_4 = Some(val);
+        },
+        5 => {
+          let val = i_prot.read_string()?;
+          f_5 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = Figure {
+      label: f_1,
+      value: f_2,
+      unit: f_3,
+      warn: f_4,
+      fail: f_5,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("Figure");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.label {
+      o_prot.write_field_begin(&TFieldIdentifier::new("label", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.value {
+      o_prot.write_field_begin(&TFieldIdentifier::new("value", TType::Double, 2))?;
+      o_prot.write_double(fld_var.into())?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.unit {
+      o_prot.write_field_begin(&TFieldIdentifier::new("unit", TType::String, 3))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.warn {
+      o_prot.write_field_begin(&TFieldIdentifier::new("warn", TType::String, 4))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.fail {
+      o_prot.write_field_begin(&TFieldIdentifier::new("fail", TType::String, 5))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for Figure {
+  fn default() -> Self {
+    Figure{
+      label: Some("".to_owned()),
+      value: Some(OrderedFloat::from(0.0)),
+      unit: Some("".to_owned()),
+      warn: Some("".to_owned()),
+      fail: Some("".to_owned()),
+    }
+  }
+}
+
+//
+// Finding
+//
+
+/// What was found at one hop of one part of the appliance.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Finding {
+  /// Such as "nagios", "carbon" or "disk"; "host" where one is followed.
+  pub part: Option<String>,
+  pub hop: Option<String>,
+  /// Apart from what the figures say by their thresholds.
+  pub verdict: Option<Verdict>,
+  /// In the operator's words.
+  pub what: Option<String>,
+  /// What to do; absent where nothing is wrong.
+  pub fix: Option<String>,
+  pub figures: Option<Vec<Figure>>,
+}
+
+impl Finding {
+  pub fn new<F1, F2, F3, F4, F5, F6>(part: F1, hop: F2, verdict: F3, what: F4, fix: F5, figures: F6) -> Finding where F1: Into<Option<String>>, F2: Into<Option<String>>, F3: Into<Option<Verdict>>, F4: Into<Option<String>>, F5: Into<Option<String>>, F6: Into<Option<Vec<Figure>>> {
+    Finding {
+      part: part.into(),
+      hop: hop.into(),
+      verdict: verdict.into(),
+      what: what.into(),
+      fix: fix.into(),
+      figures: figures.into(),
+    }
+  }
+}
+
+impl TSerializable for Finding {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Finding> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<Verdict> = None;
+    let mut f_4: Option<String> = None;
+    let mut f_5: Option<String> = None;
+    let mut f_6: Option<Vec<Figure>> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_string()?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = Verdict::read_from_in_protocol(i_prot)?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let val = i_prot.read_string()?;
+          f_4 = Some(val);
+        },
+        5 => {
+          let val = i_prot.read_string()?;
+          f_5 = Some(val);
+        },
+        6 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<Figure> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_5 = Figure::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_5);
+          }
+          i_prot.read_list_end()?;
+          f_6 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = Finding {
+      part: f_1,
+      hop: f_2,
+      verdict: f_3,
+      what: f_4,
+      fix: f_5,
+      figures: f_6,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("Finding");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.part {
+      o_prot.write_field_begin(&TFieldIdentifier::new("part", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.hop {
+      o_prot.write_field_begin(&TFieldIdentifier::new("hop", TType::String, 2))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.verdict {
+      o_prot.write_field_begin(&TFieldIdentifier::new("verdict", TType::I32, 3))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.what {
+      o_prot.write_field_begin(&TFieldIdentifier::new("what", TType::String, 4))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.fix {
+      o_prot.write_field_begin(&TFieldIdentifier::new("fix", TType::String, 5))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.figures {
+      o_prot.write_field_begin(&TFieldIdentifier::new("figures", TType::List, 6))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, fld_var.len() as i32))?;
+      for e in fld_var {
+        e.write_to_out_protocol(o_prot)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for Finding {
+  fn default() -> Self {
+    Finding{
+      part: Some("".to_owned()),
+      hop: Some("".to_owned()),
+      verdict: None,
+      what: Some("".to_owned()),
+      fix: Some("".to_owned()),
+      figures: Some(Vec::new()),
+    }
+  }
+}
+
+//
+// ArchiveStatus
+//
+
+/// The archive of measurements; counters since the appliance started.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ArchiveStatus {
+  /// False: no points go there, and none are kept.
+  pub enabled: Option<bool>,
+  pub path: Option<String>,
+  /// Of the file and its log.
+  pub bytes: Option<i64>,
+  pub series_count: Option<i64>,
+  pub host_count: Option<i64>,
+  /// Points that a seal has not written out yet; a crash does not lose them.
+  pub head_points: Option<i64>,
+  /// Of the newest point.
+  pub newest_time: Option<i64>,
+  pub last_seal_time: Option<i64>,
+  /// Found no room under max_series.
+  pub refused_series: Option<i64>,
+  pub refused_points: Option<i64>,
+  /// Too old or of the future.
+  pub untimely_points: Option<i64>,
+  /// Left out because their checksum was wrong.
+  pub broken_rows: Option<i64>,
+  /// The damaged file that was put aside last, while it is there.
+  pub put_aside: Option<String>,
+  /// Why it does not answer now; absent when all is well.
+  pub trouble: Option<String>,
+  /// The trouble is that it is still being opened.
+  pub starting: Option<bool>,
+  /// Seconds between two points of a series.
+  pub step: Option<i64>,
+  /// The nodes above every host's node.
+  pub prefix: Option<String>,
+}
+
+impl ArchiveStatus {
+  pub fn new<F1, F2, F3, F4, F5, F6, F7, F8, F9, F10, F11, F12, F13, F14, F15, F16, F17>(enabled: F1, path: F2, bytes: F3, series_count: F4, host_count: F5, head_points: F6, newest_time: F7, last_seal_time: F8, refused_series: F9, refused_points: F10, untimely_points: F11, broken_rows: F12, put_aside: F13, trouble: F14, starting: F15, step: F16, prefix: F17) -> ArchiveStatus where F1: Into<Option<bool>>, F2: Into<Option<String>>, F3: Into<Option<i64>>, F4: Into<Option<i64>>, F5: Into<Option<i64>>, F6: Into<Option<i64>>, F7: Into<Option<i64>>, F8: Into<Option<i64>>, F9: Into<Option<i64>>, F10: Into<Option<i64>>, F11: Into<Option<i64>>, F12: Into<Option<i64>>, F13: Into<Option<String>>, F14: Into<Option<String>>, F15: Into<Option<bool>>, F16: Into<Option<i64>>, F17: Into<Option<String>> {
+    ArchiveStatus {
+      enabled: enabled.into(),
+      path: path.into(),
+      bytes: bytes.into(),
+      series_count: series_count.into(),
+      host_count: host_count.into(),
+      head_points: head_points.into(),
+      newest_time: newest_time.into(),
+      last_seal_time: last_seal_time.into(),
+      refused_series: refused_series.into(),
+      refused_points: refused_points.into(),
+      untimely_points: untimely_points.into(),
+      broken_rows: broken_rows.into(),
+      put_aside: put_aside.into(),
+      trouble: trouble.into(),
+      starting: starting.into(),
+      step: step.into(),
+      prefix: prefix.into(),
+    }
+  }
+}
+
+impl TSerializable for ArchiveStatus {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ArchiveStatus> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<bool> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<i64> = None;
+    let mut f_4: Option<i64> = None;
+    let mut f_5: Option<i64> = None;
+    let mut f_6: Option<i64> = None;
+    let mut f_7: Option<i64> = None;
+    let mut f_8: Option<i64> = None;
+    let mut f_9: Option<i64> = None;
+    let mut f_10: Option<i64> = None;
+    let mut f_11: Option<i64> = None;
+    let mut f_12: Option<i64> = None;
+    let mut f_13: Option<String> = None;
+    let mut f_14: Option<String> = None;
+    let mut f_15: Option<bool> = None;
+    let mut f_16: Option<i64> = None;
+    let mut f_17: Option<String> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_bool()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_string()?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = i_prot.read_i64()?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let val = i_prot.read_i64()?;
+          f_4 = Some(val);
+        },
+        5 => {
+          let val = i_prot.read_i64()?;
+          f_5 = Some(val);
+        },
+        6 => {
+          let val = i_prot.read_i64()?;
+          f_6 = Some(val);
+        },
+        7 => {
+          let val = i_prot.read_i64()?;
+          f_7 = Some(val);
+        },
+        8 => {
+          let val = i_prot.read_i64()?;
+          f_8 = Some(val);
+        },
+        9 => {
+          let val = i_prot.read_i64()?;
+          f_9 = Some(val);
+        },
+        10 => {
+          let val = i_prot.read_i64()?;
+          f_10 = Some(val);
+        },
+        11 => {
+          let val = i_prot.read_i64()?;
+          f_11 = Some(val);
+        },
+        12 => {
+          let val = i_prot.read_i64()?;
+          f_12 = Some(val);
+        },
+        13 => {
+          let val = i_prot.read_string()?;
+          f_13 = Some(val);
+        },
+        14 => {
+          let val = i_prot.read_string()?;
+          f_14 = Some(val);
+        },
+        15 => {
+          let val = i_prot.read_bool()?;
+          f_15 = Some(val);
+        },
+        16 => {
+          let val = i_prot.read_i64()?;
+          f_16 = Some(val);
+        },
+        17 => {
+          let val = i_prot.read_string()?;
+          f_17 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = ArchiveStatus {
+      enabled: f_1,
+      path: f_2,
+      bytes: f_3,
+      series_count: f_4,
+      host_count: f_5,
+      head_points: f_6,
+      newest_time: f_7,
+      last_seal_time: f_8,
+      refused_series: f_9,
+      refused_points: f_10,
+      untimely_points: f_11,
+      broken_rows: f_12,
+      put_aside: f_13,
+      trouble: f_14,
+      starting: f_15,
+      step: f_16,
+      prefix: f_17,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("ArchiveStatus");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(fld_var) = self.enabled {
+      o_prot.write_field_begin(&TFieldIdentifier::new("enabled", TType::Bool, 1))?;
+      o_prot.write_bool(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.path {
+      o_prot.write_field_begin(&TFieldIdentifier::new("path", TType::String, 2))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.bytes {
+      o_prot.write_field_begin(&TFieldIdentifier::new("bytes", TType::I64, 3))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.series_count {
+      o_prot.write_field_begin(&TFieldIdentifier::new("series_count", TType::I64, 4))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.host_count {
+      o_prot.write_field_begin(&TFieldIdentifier::new("host_count", TType::I64, 5))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.head_points {
+      o_prot.write_field_begin(&TFieldIdentifier::new("head_points", TType::I64, 6))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.newest_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("newest_time", TType::I64, 7))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.last_seal_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("last_seal_time", TType::I64, 8))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.refused_series {
+      o_prot.write_field_begin(&TFieldIdentifier::new("refused_series", TType::I64, 9))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.refused_points {
+      o_prot.write_field_begin(&TFieldIdentifier::new("refused_points", TType::I64, 10))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.untimely_points {
+      o_prot.write_field_begin(&TFieldIdentifier::new("untimely_points", TType::I64, 11))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.broken_rows {
+      o_prot.write_field_begin(&TFieldIdentifier::new("broken_rows", TType::I64, 12))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.put_aside {
+      o_prot.write_field_begin(&TFieldIdentifier::new("put_aside", TType::String, 13))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.trouble {
+      o_prot.write_field_begin(&TFieldIdentifier::new("trouble", TType::String, 14))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.starting {
+      o_prot.write_field_begin(&TFieldIdentifier::new("starting", TType::Bool, 15))?;
+      o_prot.write_bool(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.step {
+      o_prot.write_field_begin(&TFieldIdentifier::new("step", TType::I64, 16))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.prefix {
+      o_prot.write_field_begin(&TFieldIdentifier::new("prefix", TType::String, 17))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for ArchiveStatus {
+  fn default() -> Self {
+    ArchiveStatus{
+      enabled: Some(false),
+      path: Some("".to_owned()),
+      bytes: Some(0),
+      series_count: Some(0),
+      host_count: Some(0),
+      head_points: Some(0),
+      newest_time: Some(0),
+      last_seal_time: Some(0),
+      refused_series: Some(0),
+      refused_points: Some(0),
+      untimely_points: Some(0),
+      broken_rows: Some(0),
+      put_aside: Some("".to_owned()),
+      trouble: Some("".to_owned()),
+      starting: Some(false),
+      step: Some(0),
+      prefix: Some("".to_owned()),
+    }
+  }
+}
+
+//
+// PruneQuestion
+//
+
+/// Hosts whose measurements are to go from the archive.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct PruneQuestion {
+  /// These.
+  pub host_names: Option<Vec<String>>,
+  /// Without host_names: those that are not watched now and have no point at
+  /// or after this time.
+  pub gone_before: Option<i64>,
+  /// Absent or false: nothing goes, the answer says what would.
+  pub apply: Option<bool>,
+}
+
+impl PruneQuestion {
+  pub fn new<F1, F2, F3>(host_names: F1, gone_before: F2, apply: F3) -> PruneQuestion where F1: Into<Option<Vec<String>>>, F2: Into<Option<i64>>, F3: Into<Option<bool>> {
+    PruneQuestion {
+      host_names: host_names.into(),
+      gone_before: gone_before.into(),
+      apply: apply.into(),
+    }
+  }
+}
+
+impl TSerializable for PruneQuestion {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<PruneQuestion> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<Vec<String>> = None;
+    let mut f_2: Option<i64> = None;
+    let mut f_3: Option<bool> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_6 = i_prot.read_string()?;
+            val.push(list_elem_6);
+          }
+          i_prot.read_list_end()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_i64()?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = i_prot.read_bool()?;
+          f_3 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = PruneQuestion {
+      host_names: f_1,
+      gone_before: f_2,
+      apply: f_3,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("PruneQuestion");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.host_names {
+      o_prot.write_field_begin(&TFieldIdentifier::new("host_names", TType::List, 1))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::String, fld_var.len() as i32))?;
+      for e in fld_var {
+        o_prot.write_string(e)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.gone_before {
+      o_prot.write_field_begin(&TFieldIdentifier::new("gone_before", TType::I64, 2))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.apply {
+      o_prot.write_field_begin(&TFieldIdentifier::new("apply", TType::Bool, 3))?;
+      o_prot.write_bool(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for PruneQuestion {
+  fn default() -> Self {
+    PruneQuestion{
+      host_names: Some(Vec::new()),
+      gone_before: Some(0),
+      apply: Some(false),
+    }
+  }
+}
+
+//
+// PrunedHost
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct PrunedHost {
+  /// The host's name in metric names.
+  pub node: Option<String>,
+  pub series_count: Option<i64>,
+  pub newest_time: Option<i64>,
+  /// New points will come.
+  pub watched: Option<bool>,
+}
+
+impl PrunedHost {
+  pub fn new<F1, F2, F3, F4>(node: F1, series_count: F2, newest_time: F3, watched: F4) -> PrunedHost where F1: Into<Option<String>>, F2: Into<Option<i64>>, F3: Into<Option<i64>>, F4: Into<Option<bool>> {
+    PrunedHost {
+      node: node.into(),
+      series_count: series_count.into(),
+      newest_time: newest_time.into(),
+      watched: watched.into(),
+    }
+  }
+}
+
+impl TSerializable for PrunedHost {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<PrunedHost> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<i64> = None;
+    let mut f_3: Option<i64> = None;
+    let mut f_4: Option<bool> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_i64()?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = i_prot.read_i64()?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let val = i_prot.read_bool()?;
+          f_4 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = PrunedHost {
+      node: f_1,
+      series_count: f_2,
+      newest_time: f_3,
+      watched: f_4,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("PrunedHost");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.node {
+      o_prot.write_field_begin(&TFieldIdentifier::new("node", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.series_count {
+      o_prot.write_field_begin(&TFieldIdentifier::new("series_count", TType::I64, 2))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.newest_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("newest_time", TType::I64, 3))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.watched {
+      o_prot.write_field_begin(&TFieldIdentifier::new("watched", TType::Bool, 4))?;
+      o_prot.write_bool(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for PrunedHost {
+  fn default() -> Self {
+    PrunedHost{
+      node: Some("".to_owned()),
+      series_count: Some(0),
+      newest_time: Some(0),
+      watched: Some(false),
+    }
+  }
+}
+
+//
+// GivenSeries
+//
+
+/// Values from elsewhere, in even steps.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct GivenSeries {
+  pub host_name: Option<String>,
+  /// The metric's name without its "nagios.<host>." head.
+  pub key: Option<String>,
+  /// Of the first value.
+  pub start_time: Option<i64>,
+  /// Seconds.
+  pub step: Option<i64>,
+  /// NaN: nothing was measured.
+  pub values: Option<Vec<OrderedFloat<f64>>>,
+}
+
+impl GivenSeries {
+  pub fn new<F1, F2, F3, F4, F5>(host_name: F1, key: F2, start_time: F3, step: F4, values: F5) -> GivenSeries where F1: Into<Option<String>>, F2: Into<Option<String>>, F3: Into<Option<i64>>, F4: Into<Option<i64>>, F5: Into<Option<Vec<OrderedFloat<f64>>>> {
+    GivenSeries {
+      host_name: host_name.into(),
+      key: key.into(),
+      start_time: start_time.into(),
+      step: step.into(),
+      values: values.into(),
+    }
+  }
+}
+
+impl TSerializable for GivenSeries {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<GivenSeries> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<i64> = None;
+    let mut f_4: Option<i64> = None;
+    let mut f_5: Option<Vec<OrderedFloat<f64>>> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_string()?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = i_prot.read_i64()?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let val = i_prot.read_i64()?;
+          f_4 = Some(val);
+        },
+        5 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<OrderedFloat<f64>> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_7 = OrderedFloat::from(i_prot.read_double()?);
+            val.push(list_elem_7);
+          }
+          i_prot.read_list_end()?;
+          f_5 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = GivenSeries {
+      host_name: f_1,
+      key: f_2,
+      start_time: f_3,
+      step: f_4,
+      values: f_5,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("GivenSeries");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.host_name {
+      o_prot.write_field_begin(&TFieldIdentifier::new("host_name", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.key {
+      o_prot.write_field_begin(&TFieldIdentifier::new("key", TType::String, 2))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.start_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("start_time", TType::I64, 3))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.step {
+      o_prot.write_field_begin(&TFieldIdentifier::new("step", TType::I64, 4))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.values {
+      o_prot.write_field_begin(&TFieldIdentifier::new("values", TType::List, 5))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Double, fld_var.len() as i32))?;
+      for e in fld_var {
+        o_prot.write_double((*e).into())?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for GivenSeries {
+  fn default() -> Self {
+    GivenSeries{
+      host_name: Some("".to_owned()),
+      key: Some("".to_owned()),
+      start_time: Some(0),
+      step: Some(0),
+      values: Some(Vec::new()),
+    }
+  }
+}
+
+//
+// Imported
+//
+
+/// What became of given values.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Imported {
+  pub kept: Option<i64>,
+  /// Passed over, because the archive has a value for that slot.
+  pub known: Option<i64>,
+  /// No room under max_series.
+  pub refused: Option<i64>,
+  /// Older than what is kept, or of the future.
+  pub untimely: Option<i64>,
+}
+
+impl Imported {
+  pub fn new<F1, F2, F3, F4>(kept: F1, known: F2, refused: F3, untimely: F4) -> Imported where F1: Into<Option<i64>>, F2: Into<Option<i64>>, F3: Into<Option<i64>>, F4: Into<Option<i64>> {
+    Imported {
+      kept: kept.into(),
+      known: known.into(),
+      refused: refused.into(),
+      untimely: untimely.into(),
+    }
+  }
+}
+
+impl TSerializable for Imported {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Imported> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<i64> = None;
+    let mut f_2: Option<i64> = None;
+    let mut f_3: Option<i64> = None;
+    let mut f_4: Option<i64> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_i64()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_i64()?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = i_prot.read_i64()?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let val = i_prot.read_i64()?;
+          f_4 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = Imported {
+      kept: f_1,
+      known: f_2,
+      refused: f_3,
+      untimely: f_4,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("Imported");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(fld_var) = self.kept {
+      o_prot.write_field_begin(&TFieldIdentifier::new("kept", TType::I64, 1))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.known {
+      o_prot.write_field_begin(&TFieldIdentifier::new("known", TType::I64, 2))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.refused {
+      o_prot.write_field_begin(&TFieldIdentifier::new("refused", TType::I64, 3))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.untimely {
+      o_prot.write_field_begin(&TFieldIdentifier::new("untimely", TType::I64, 4))?;
+      o_prot.write_i64(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for Imported {
+  fn default() -> Self {
+    Imported{
+      kept: Some(0),
+      known: Some(0),
+      refused: Some(0),
+      untimely: Some(0),
+    }
+  }
+}
+
+//
 // InvalidHosts
 //
 
@@ -1540,8 +2705,8 @@ impl TSerializable for InvalidHosts {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_5 = i_prot.read_string()?;
-            val.push(list_elem_5);
+            let list_elem_8 = i_prot.read_string()?;
+            val.push(list_elem_8);
           }
           i_prot.read_list_end()?;
           f_2 = Some(val);
@@ -1972,6 +3137,16 @@ pub trait THostsSyncClient {
   /// Replaces the RPC's set by that of an earlier generation of the RPC.
   fn rollback(&mut self, generation: i64, force: bool) -> thrift::Result<Generation>;
   fn query_metrics(&mut self, question: MetricsQuestion) -> thrift::Result<Metrics>;
+  /// How the appliance is; an empty part means all of it.
+  fn inspect(&mut self, part: String) -> thrift::Result<Vec<Finding>>;
+  /// Follows one host from its source to its newest measurement, up to the
+  /// first hop that is broken.
+  fn trace_host(&mut self, host_name: String) -> thrift::Result<Vec<Finding>>;
+  fn get_archive_status(&mut self) -> thrift::Result<ArchiveStatus>;
+  /// Sorted by node.
+  fn prune_metrics(&mut self, question: PruneQuestion) -> thrift::Result<Vec<PrunedHost>>;
+  /// Into the gaps of the archive; the same values once more change nothing.
+  fn import_metrics(&mut self, series: Vec<GivenSeries>) -> thrift::Result<Imported>;
 }
 
 pub trait THostsSyncClientMarker {}
@@ -2268,6 +3443,141 @@ impl <C: TThriftClient + THostsSyncClientMarker> THostsSyncClient for C {
       result.ok_or()
     }
   }
+  fn inspect(&mut self, part: String) -> thrift::Result<Vec<Finding>> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("inspect", TMessageType::Call, self.sequence_number());
+        let call_args = HostsInspectArgs { part };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("inspect", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = HostsInspectResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
+  fn trace_host(&mut self, host_name: String) -> thrift::Result<Vec<Finding>> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("trace_host", TMessageType::Call, self.sequence_number());
+        let call_args = HostsTraceHostArgs { host_name };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("trace_host", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = HostsTraceHostResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
+  fn get_archive_status(&mut self) -> thrift::Result<ArchiveStatus> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("get_archive_status", TMessageType::Call, self.sequence_number());
+        let call_args = HostsGetArchiveStatusArgs {  };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("get_archive_status", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = HostsGetArchiveStatusResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
+  fn prune_metrics(&mut self, question: PruneQuestion) -> thrift::Result<Vec<PrunedHost>> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("prune_metrics", TMessageType::Call, self.sequence_number());
+        let call_args = HostsPruneMetricsArgs { question };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("prune_metrics", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = HostsPruneMetricsResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
+  fn import_metrics(&mut self, series: Vec<GivenSeries>) -> thrift::Result<Imported> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("import_metrics", TMessageType::Call, self.sequence_number());
+        let call_args = HostsImportMetricsArgs { series };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("import_metrics", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = HostsImportMetricsResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
 }
 
 //
@@ -2290,6 +3600,16 @@ pub trait HostsSyncHandler {
   /// Replaces the RPC's set by that of an earlier generation of the RPC.
   fn handle_rollback(&self, generation: i64, force: bool) -> thrift::Result<Generation>;
   fn handle_query_metrics(&self, question: MetricsQuestion) -> thrift::Result<Metrics>;
+  /// How the appliance is; an empty part means all of it.
+  fn handle_inspect(&self, part: String) -> thrift::Result<Vec<Finding>>;
+  /// Follows one host from its source to its newest measurement, up to the
+  /// first hop that is broken.
+  fn handle_trace_host(&self, host_name: String) -> thrift::Result<Vec<Finding>>;
+  fn handle_get_archive_status(&self) -> thrift::Result<ArchiveStatus>;
+  /// Sorted by node.
+  fn handle_prune_metrics(&self, question: PruneQuestion) -> thrift::Result<Vec<PrunedHost>>;
+  /// Into the gaps of the archive; the same values once more change nothing.
+  fn handle_import_metrics(&self, series: Vec<GivenSeries>) -> thrift::Result<Imported>;
 }
 
 pub struct HostsSyncProcessor<H: HostsSyncHandler> {
@@ -2331,6 +3651,21 @@ impl <H: HostsSyncHandler> HostsSyncProcessor<H> {
   }
   fn process_query_metrics(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     THostsProcessFunctions::process_query_metrics(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
+  fn process_inspect(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    THostsProcessFunctions::process_inspect(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
+  fn process_trace_host(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    THostsProcessFunctions::process_trace_host(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
+  fn process_get_archive_status(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    THostsProcessFunctions::process_get_archive_status(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
+  fn process_prune_metrics(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    THostsProcessFunctions::process_prune_metrics(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
+  fn process_import_metrics(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    THostsProcessFunctions::process_import_metrics(&self.handler, incoming_sequence_number, i_prot, o_prot)
   }
 }
 
@@ -2963,6 +4298,338 @@ impl THostsProcessFunctions {
       },
     }
   }
+  pub fn process_inspect<H: HostsSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let args = HostsInspectArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_inspect(args.part) {
+      Ok(handler_return) => {
+        let message_ident = TMessageIdentifier::new("inspect", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = HostsInspectResult { result_value: Some(handler_return), question: None, unavailable: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<BadQuestion>().is_some() {
+              let err = usr_err.downcast::<BadQuestion>().expect("downcast already checked");
+              let ret_err = HostsInspectResult{ result_value: None, question: Some(*err), unavailable: None };
+              let message_ident = TMessageIdentifier::new("inspect", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<Unavailable>().is_some() {
+              let err = usr_err.downcast::<Unavailable>().expect("downcast already checked");
+              let ret_err = HostsInspectResult{ result_value: None, question: None, unavailable: Some(*err) };
+              let message_ident = TMessageIdentifier::new("inspect", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("inspect", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("inspect", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("inspect", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
+  pub fn process_trace_host<H: HostsSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let args = HostsTraceHostArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_trace_host(args.host_name) {
+      Ok(handler_return) => {
+        let message_ident = TMessageIdentifier::new("trace_host", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = HostsTraceHostResult { result_value: Some(handler_return), question: None, unavailable: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<BadQuestion>().is_some() {
+              let err = usr_err.downcast::<BadQuestion>().expect("downcast already checked");
+              let ret_err = HostsTraceHostResult{ result_value: None, question: Some(*err), unavailable: None };
+              let message_ident = TMessageIdentifier::new("trace_host", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<Unavailable>().is_some() {
+              let err = usr_err.downcast::<Unavailable>().expect("downcast already checked");
+              let ret_err = HostsTraceHostResult{ result_value: None, question: None, unavailable: Some(*err) };
+              let message_ident = TMessageIdentifier::new("trace_host", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("trace_host", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("trace_host", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("trace_host", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
+  pub fn process_get_archive_status<H: HostsSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let _ = HostsGetArchiveStatusArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_get_archive_status() {
+      Ok(handler_return) => {
+        let message_ident = TMessageIdentifier::new("get_archive_status", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = HostsGetArchiveStatusResult { result_value: Some(handler_return), unavailable: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<Unavailable>().is_some() {
+              let err = usr_err.downcast::<Unavailable>().expect("downcast already checked");
+              let ret_err = HostsGetArchiveStatusResult{ result_value: None, unavailable: Some(*err) };
+              let message_ident = TMessageIdentifier::new("get_archive_status", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("get_archive_status", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("get_archive_status", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("get_archive_status", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
+  pub fn process_prune_metrics<H: HostsSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let args = HostsPruneMetricsArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_prune_metrics(args.question) {
+      Ok(handler_return) => {
+        let message_ident = TMessageIdentifier::new("prune_metrics", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = HostsPruneMetricsResult { result_value: Some(handler_return), question_fault: None, unavailable: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<BadQuestion>().is_some() {
+              let err = usr_err.downcast::<BadQuestion>().expect("downcast already checked");
+              let ret_err = HostsPruneMetricsResult{ result_value: None, question_fault: Some(*err), unavailable: None };
+              let message_ident = TMessageIdentifier::new("prune_metrics", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<Unavailable>().is_some() {
+              let err = usr_err.downcast::<Unavailable>().expect("downcast already checked");
+              let ret_err = HostsPruneMetricsResult{ result_value: None, question_fault: None, unavailable: Some(*err) };
+              let message_ident = TMessageIdentifier::new("prune_metrics", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("prune_metrics", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("prune_metrics", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("prune_metrics", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
+  pub fn process_import_metrics<H: HostsSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let args = HostsImportMetricsArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_import_metrics(args.series) {
+      Ok(handler_return) => {
+        let message_ident = TMessageIdentifier::new("import_metrics", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = HostsImportMetricsResult { result_value: Some(handler_return), question_fault: None, unavailable: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<BadQuestion>().is_some() {
+              let err = usr_err.downcast::<BadQuestion>().expect("downcast already checked");
+              let ret_err = HostsImportMetricsResult{ result_value: None, question_fault: Some(*err), unavailable: None };
+              let message_ident = TMessageIdentifier::new("import_metrics", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<Unavailable>().is_some() {
+              let err = usr_err.downcast::<Unavailable>().expect("downcast already checked");
+              let ret_err = HostsImportMetricsResult{ result_value: None, question_fault: None, unavailable: Some(*err) };
+              let message_ident = TMessageIdentifier::new("import_metrics", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("import_metrics", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("import_metrics", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("import_metrics", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
 }
 
 impl <H: HostsSyncHandler> TProcessor for HostsSyncProcessor<H> {
@@ -2998,6 +4665,21 @@ impl <H: HostsSyncHandler> TProcessor for HostsSyncProcessor<H> {
       },
       "query_metrics" => {
         self.process_query_metrics(message_ident.sequence_number, i_prot, o_prot)
+      },
+      "inspect" => {
+        self.process_inspect(message_ident.sequence_number, i_prot, o_prot)
+      },
+      "trace_host" => {
+        self.process_trace_host(message_ident.sequence_number, i_prot, o_prot)
+      },
+      "get_archive_status" => {
+        self.process_get_archive_status(message_ident.sequence_number, i_prot, o_prot)
+      },
+      "prune_metrics" => {
+        self.process_prune_metrics(message_ident.sequence_number, i_prot, o_prot)
+      },
+      "import_metrics" => {
+        self.process_import_metrics(message_ident.sequence_number, i_prot, o_prot)
       },
       method => {
         Err(
@@ -3038,8 +4720,8 @@ impl HostsSetHostsArgs {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Host> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_6 = Host::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_6);
+            let list_elem_9 = Host::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_9);
           }
           i_prot.read_list_end()?;
           f_1 = Some(val);
@@ -3208,15 +4890,15 @@ impl HostsGetMetricsResult {
           let map_ident = i_prot.read_map_begin()?;
           let mut val: BTreeMap<String, Vec<Datapoint>> = BTreeMap::new();
           for _ in 0..map_ident.size {
-            let map_key_7 = i_prot.read_string()?;
+            let map_key_10 = i_prot.read_string()?;
             let list_ident = i_prot.read_list_begin()?;
-            let mut map_val_8: Vec<Datapoint> = Vec::with_capacity(list_ident.size as usize);
+            let mut map_val_11: Vec<Datapoint> = Vec::with_capacity(list_ident.size as usize);
             for _ in 0..list_ident.size {
-              let list_elem_9 = Datapoint::read_from_in_protocol(i_prot)?;
-              map_val_8.push(list_elem_9);
+              let list_elem_12 = Datapoint::read_from_in_protocol(i_prot)?;
+              map_val_11.push(list_elem_12);
             }
             i_prot.read_list_end()?;
-            val.insert(map_key_7, map_val_8);
+            val.insert(map_key_10, map_val_11);
           }
           i_prot.read_map_end()?;
           f_0 = Some(val);
@@ -3281,8 +4963,8 @@ impl HostsReplaceHostsArgs {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Host> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_10 = Host::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_10);
+            let list_elem_13 = Host::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_13);
           }
           i_prot.read_list_end()?;
           f_1 = Some(val);
@@ -3467,8 +5149,8 @@ impl HostsDiffHostsArgs {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Host> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_11 = Host::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_11);
+            let list_elem_14 = Host::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_14);
           }
           i_prot.read_list_end()?;
           f_1 = Some(val);
@@ -4021,8 +5703,8 @@ impl HostsGetHistoryResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Generation> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_12 = Generation::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_12);
+            let list_elem_15 = Generation::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_15);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -4352,15 +6034,15 @@ impl HostsQueryMetricsResult {
           let map_ident = i_prot.read_map_begin()?;
           let mut val: BTreeMap<String, Vec<Datapoint>> = BTreeMap::new();
           for _ in 0..map_ident.size {
-            let map_key_13 = i_prot.read_string()?;
+            let map_key_16 = i_prot.read_string()?;
             let list_ident = i_prot.read_list_begin()?;
-            let mut map_val_14: Vec<Datapoint> = Vec::with_capacity(list_ident.size as usize);
+            let mut map_val_17: Vec<Datapoint> = Vec::with_capacity(list_ident.size as usize);
             for _ in 0..list_ident.size {
-              let list_elem_15 = Datapoint::read_from_in_protocol(i_prot)?;
-              map_val_14.push(list_elem_15);
+              let list_elem_18 = Datapoint::read_from_in_protocol(i_prot)?;
+              map_val_17.push(list_elem_18);
             }
             i_prot.read_list_end()?;
-            val.insert(map_key_13, map_val_14);
+            val.insert(map_key_16, map_val_17);
           }
           i_prot.read_map_end()?;
           f_0 = Some(val);
@@ -4402,6 +6084,715 @@ impl HostsQueryMetricsResult {
         o_prot.write_list_end()?;
       }
       o_prot.write_map_end()?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.question_fault {
+      o_prot.write_field_begin(&TFieldIdentifier::new("question_fault", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.unavailable {
+      o_prot.write_field_begin(&TFieldIdentifier::new("unavailable", TType::Struct, 2))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// HostsInspectArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct HostsInspectArgs {
+  part: String,
+}
+
+impl HostsInspectArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<HostsInspectArgs> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    verify_required_field_exists("HostsInspectArgs.part", &f_1)?;
+    let ret = HostsInspectArgs {
+      part: f_1.expect("auto-generated code should have checked for presence of required fields"),
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("inspect_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("part", TType::String, 1))?;
+    o_prot.write_string(&self.part)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// HostsInspectResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct HostsInspectResult {
+  result_value: Option<Vec<Finding>>,
+  question: Option<BadQuestion>,
+  unavailable: Option<Unavailable>,
+}
+
+impl HostsInspectResult {
+  fn ok_or(self) -> thrift::Result<Vec<Finding>> {
+    if self.question.is_some() {
+      Err(thrift::Error::User(Box::new(self.question.unwrap())))
+    } else if self.unavailable.is_some() {
+      Err(thrift::Error::User(Box::new(self.unavailable.unwrap())))
+    } else if self.result_value.is_some() {
+      Ok(self.result_value.unwrap())
+    } else {
+      Err(
+        thrift::Error::Application(
+          ApplicationError::new(
+            ApplicationErrorKind::MissingResult,
+            "no result received for HostsInspect"
+          )
+        )
+      )
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<HostsInspectResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_0: Option<Vec<Finding>> = None;
+    let mut f_1: Option<BadQuestion> = None;
+    let mut f_2: Option<Unavailable> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        0 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<Finding> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_19 = Finding::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_19);
+          }
+          i_prot.read_list_end()?;
+          f_0 = Some(val);
+        },
+        1 => {
+          let val = BadQuestion::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = Unavailable::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = HostsInspectResult {
+      result_value: f_0,
+      question: f_1,
+      unavailable: f_2,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("HostsInspectResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.result_value {
+      o_prot.write_field_begin(&TFieldIdentifier::new("result_value", TType::List, 0))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, fld_var.len() as i32))?;
+      for e in fld_var {
+        e.write_to_out_protocol(o_prot)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.question {
+      o_prot.write_field_begin(&TFieldIdentifier::new("question", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.unavailable {
+      o_prot.write_field_begin(&TFieldIdentifier::new("unavailable", TType::Struct, 2))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// HostsTraceHostArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct HostsTraceHostArgs {
+  host_name: String,
+}
+
+impl HostsTraceHostArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<HostsTraceHostArgs> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    verify_required_field_exists("HostsTraceHostArgs.host_name", &f_1)?;
+    let ret = HostsTraceHostArgs {
+      host_name: f_1.expect("auto-generated code should have checked for presence of required fields"),
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("trace_host_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("host_name", TType::String, 1))?;
+    o_prot.write_string(&self.host_name)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// HostsTraceHostResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct HostsTraceHostResult {
+  result_value: Option<Vec<Finding>>,
+  question: Option<BadQuestion>,
+  unavailable: Option<Unavailable>,
+}
+
+impl HostsTraceHostResult {
+  fn ok_or(self) -> thrift::Result<Vec<Finding>> {
+    if self.question.is_some() {
+      Err(thrift::Error::User(Box::new(self.question.unwrap())))
+    } else if self.unavailable.is_some() {
+      Err(thrift::Error::User(Box::new(self.unavailable.unwrap())))
+    } else if self.result_value.is_some() {
+      Ok(self.result_value.unwrap())
+    } else {
+      Err(
+        thrift::Error::Application(
+          ApplicationError::new(
+            ApplicationErrorKind::MissingResult,
+            "no result received for HostsTraceHost"
+          )
+        )
+      )
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<HostsTraceHostResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_0: Option<Vec<Finding>> = None;
+    let mut f_1: Option<BadQuestion> = None;
+    let mut f_2: Option<Unavailable> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        0 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<Finding> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_20 = Finding::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_20);
+          }
+          i_prot.read_list_end()?;
+          f_0 = Some(val);
+        },
+        1 => {
+          let val = BadQuestion::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = Unavailable::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = HostsTraceHostResult {
+      result_value: f_0,
+      question: f_1,
+      unavailable: f_2,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("HostsTraceHostResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.result_value {
+      o_prot.write_field_begin(&TFieldIdentifier::new("result_value", TType::List, 0))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, fld_var.len() as i32))?;
+      for e in fld_var {
+        e.write_to_out_protocol(o_prot)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.question {
+      o_prot.write_field_begin(&TFieldIdentifier::new("question", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.unavailable {
+      o_prot.write_field_begin(&TFieldIdentifier::new("unavailable", TType::Struct, 2))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// HostsGetArchiveStatusArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct HostsGetArchiveStatusArgs {
+}
+
+impl HostsGetArchiveStatusArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<HostsGetArchiveStatusArgs> {
+    i_prot.read_struct_begin()?;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = HostsGetArchiveStatusArgs {};
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("get_archive_status_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// HostsGetArchiveStatusResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct HostsGetArchiveStatusResult {
+  result_value: Option<ArchiveStatus>,
+  unavailable: Option<Unavailable>,
+}
+
+impl HostsGetArchiveStatusResult {
+  fn ok_or(self) -> thrift::Result<ArchiveStatus> {
+    if self.unavailable.is_some() {
+      Err(thrift::Error::User(Box::new(self.unavailable.unwrap())))
+    } else if self.result_value.is_some() {
+      Ok(self.result_value.unwrap())
+    } else {
+      Err(
+        thrift::Error::Application(
+          ApplicationError::new(
+            ApplicationErrorKind::MissingResult,
+            "no result received for HostsGetArchiveStatus"
+          )
+        )
+      )
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<HostsGetArchiveStatusResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_0: Option<ArchiveStatus> = None;
+    let mut f_1: Option<Unavailable> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        0 => {
+          let val = ArchiveStatus::read_from_in_protocol(i_prot)?;
+          f_0 = Some(val);
+        },
+        1 => {
+          let val = Unavailable::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = HostsGetArchiveStatusResult {
+      result_value: f_0,
+      unavailable: f_1,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("HostsGetArchiveStatusResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.result_value {
+      o_prot.write_field_begin(&TFieldIdentifier::new("result_value", TType::Struct, 0))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.unavailable {
+      o_prot.write_field_begin(&TFieldIdentifier::new("unavailable", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// HostsPruneMetricsArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct HostsPruneMetricsArgs {
+  question: PruneQuestion,
+}
+
+impl HostsPruneMetricsArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<HostsPruneMetricsArgs> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<PruneQuestion> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = PruneQuestion::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    verify_required_field_exists("HostsPruneMetricsArgs.question", &f_1)?;
+    let ret = HostsPruneMetricsArgs {
+      question: f_1.expect("auto-generated code should have checked for presence of required fields"),
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("prune_metrics_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("question", TType::Struct, 1))?;
+    self.question.write_to_out_protocol(o_prot)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// HostsPruneMetricsResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct HostsPruneMetricsResult {
+  result_value: Option<Vec<PrunedHost>>,
+  question_fault: Option<BadQuestion>,
+  unavailable: Option<Unavailable>,
+}
+
+impl HostsPruneMetricsResult {
+  fn ok_or(self) -> thrift::Result<Vec<PrunedHost>> {
+    if self.question_fault.is_some() {
+      Err(thrift::Error::User(Box::new(self.question_fault.unwrap())))
+    } else if self.unavailable.is_some() {
+      Err(thrift::Error::User(Box::new(self.unavailable.unwrap())))
+    } else if self.result_value.is_some() {
+      Ok(self.result_value.unwrap())
+    } else {
+      Err(
+        thrift::Error::Application(
+          ApplicationError::new(
+            ApplicationErrorKind::MissingResult,
+            "no result received for HostsPruneMetrics"
+          )
+        )
+      )
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<HostsPruneMetricsResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_0: Option<Vec<PrunedHost>> = None;
+    let mut f_1: Option<BadQuestion> = None;
+    let mut f_2: Option<Unavailable> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        0 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<PrunedHost> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_21 = PrunedHost::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_21);
+          }
+          i_prot.read_list_end()?;
+          f_0 = Some(val);
+        },
+        1 => {
+          let val = BadQuestion::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = Unavailable::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = HostsPruneMetricsResult {
+      result_value: f_0,
+      question_fault: f_1,
+      unavailable: f_2,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("HostsPruneMetricsResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.result_value {
+      o_prot.write_field_begin(&TFieldIdentifier::new("result_value", TType::List, 0))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, fld_var.len() as i32))?;
+      for e in fld_var {
+        e.write_to_out_protocol(o_prot)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.question_fault {
+      o_prot.write_field_begin(&TFieldIdentifier::new("question_fault", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.unavailable {
+      o_prot.write_field_begin(&TFieldIdentifier::new("unavailable", TType::Struct, 2))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// HostsImportMetricsArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct HostsImportMetricsArgs {
+  series: Vec<GivenSeries>,
+}
+
+impl HostsImportMetricsArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<HostsImportMetricsArgs> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<Vec<GivenSeries>> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<GivenSeries> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_22 = GivenSeries::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_22);
+          }
+          i_prot.read_list_end()?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    verify_required_field_exists("HostsImportMetricsArgs.series", &f_1)?;
+    let ret = HostsImportMetricsArgs {
+      series: f_1.expect("auto-generated code should have checked for presence of required fields"),
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("import_metrics_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("series", TType::List, 1))?;
+    o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, self.series.len() as i32))?;
+    for e in &self.series {
+      e.write_to_out_protocol(o_prot)?;
+    }
+    o_prot.write_list_end()?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// HostsImportMetricsResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct HostsImportMetricsResult {
+  result_value: Option<Imported>,
+  question_fault: Option<BadQuestion>,
+  unavailable: Option<Unavailable>,
+}
+
+impl HostsImportMetricsResult {
+  fn ok_or(self) -> thrift::Result<Imported> {
+    if self.question_fault.is_some() {
+      Err(thrift::Error::User(Box::new(self.question_fault.unwrap())))
+    } else if self.unavailable.is_some() {
+      Err(thrift::Error::User(Box::new(self.unavailable.unwrap())))
+    } else if self.result_value.is_some() {
+      Ok(self.result_value.unwrap())
+    } else {
+      Err(
+        thrift::Error::Application(
+          ApplicationError::new(
+            ApplicationErrorKind::MissingResult,
+            "no result received for HostsImportMetrics"
+          )
+        )
+      )
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<HostsImportMetricsResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_0: Option<Imported> = None;
+    let mut f_1: Option<BadQuestion> = None;
+    let mut f_2: Option<Unavailable> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        0 => {
+          let val = Imported::read_from_in_protocol(i_prot)?;
+          f_0 = Some(val);
+        },
+        1 => {
+          let val = BadQuestion::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = Unavailable::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = HostsImportMetricsResult {
+      result_value: f_0,
+      question_fault: f_1,
+      unavailable: f_2,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("HostsImportMetricsResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.result_value {
+      o_prot.write_field_begin(&TFieldIdentifier::new("result_value", TType::Struct, 0))?;
+      fld_var.write_to_out_protocol(o_prot)?;
       o_prot.write_field_end()?
     }
     if let Some(ref fld_var) = self.question_fault {

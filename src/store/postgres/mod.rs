@@ -3,6 +3,7 @@
 mod apply;
 mod read;
 mod server;
+mod whole;
 mod write;
 
 use std::path::Path;
@@ -16,6 +17,8 @@ use crate::ledger::{Changes, View};
 use crate::model::{CloudRow, FlavorRow, GapRow, SegmentRow, Sighting, UserRow, Window};
 use server::Server;
 
+pub(super) use server::name_of;
+
 refinery::embed_migrations!("src/store/postgres/migrations");
 
 pub struct PostgresStore {
@@ -28,6 +31,24 @@ impl PostgresStore {
     pub fn new(config: &Config, server: tokio_postgres::Config) -> Result<Self, Error> {
         let database = server.get_dbname().unwrap_or_default().to_owned();
         Ok(Self { server: Server::new(config, server)?, database })
+    }
+
+    /// A pool of its own for all rows at once.
+    pub(super) fn whole(
+        config: &Config,
+        server: tokio_postgres::Config,
+    ) -> Result<whole::PostgresWhole, Error> {
+        Ok(whole::PostgresWhole::new(Server::new(config, server)?))
+    }
+
+    /// The same on a database that is no ledger, and is not made one.
+    pub(super) fn foreign(
+        config: &Config,
+        server: tokio_postgres::Config,
+    ) -> Result<whole::PostgresWhole, Error> {
+        let server = Server::new(config, server)?;
+        server.leave_schema();
+        Ok(whole::PostgresWhole::new(server))
     }
 }
 

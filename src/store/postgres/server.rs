@@ -124,7 +124,17 @@ impl Server {
         &self,
         work: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Error> {
-        self.within(self.statement_timeout * 10, work).await
+        self.within(self.several_limit(), work).await
+    }
+
+    pub(super) fn several_limit(&self) -> Duration {
+        self.statement_timeout * 10
+    }
+
+    /// Before the first [`Self::lend`]: the database is not ours to migrate.
+    pub(super) fn leave_schema(&self) {
+        // It fails only where it was migrated already.
+        drop(self.migrated.set(()));
     }
 
     async fn within<T>(
@@ -229,7 +239,7 @@ fn is_lost(fault: &tokio_postgres::Error) -> bool {
 }
 
 /// Host, port and database, without the user.
-fn name_of(config: &tokio_postgres::Config) -> String {
+pub(in crate::store) fn name_of(config: &tokio_postgres::Config) -> String {
     let hosts = config.get_hosts().iter().map(|host| match host {
         Host::Tcp(name) => name.clone(),
         Host::Unix(path) => path.display().to_string(),

@@ -3,11 +3,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags};
 
 use super::{lock, migrations, told};
 use crate::disk;
-use crate::sqlite;
+use crate::sqlite::{self, SnapshotFault};
 use crate::store::Error;
 
 /// What a file that can be restored holds.
@@ -29,23 +29,13 @@ pub(super) fn quick_check(path: &Path) -> Result<(), Error> {
     if found == "ok" { Ok(()) } else { Err(Error::Damaged { path: path.to_owned(), found }) }
 }
 
-/// VACUUM INTO reads one moment of the file while it is written on.
+/// One moment of the file, while it is written on.
 pub(super) fn write(path: &Path, target: &Path) -> Result<(), Error> {
     let staged = disk::staged_name(target);
     let wrap = |source| Error::Backup { path: target.to_owned(), source };
     disk::stage(&staged, &[], |_| Ok(())).map_err(wrap)?;
-    let written = (|| {
-        let db = open_existing(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        db.execute("VACUUM INTO ?1", [staged.to_string_lossy()])
-    })();
-    let durable = written
-        .map_err(|fault| match fault.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => {
-                wrap(io::Error::new(io::ErrorKind::StorageFull, fault))
-            }
-            _ => query(path, fault),
-        })
-        .and_then(|_| File::open(&staged).and_then(|file| file.sync_all()).map_err(wrap))
+    let durable = sqlite::snapshot(path, &staged)
+        .map_err(|source| Error::Snapshot { path: path.to_owned(), source })
         .and_then(|()| disk::publish(&staged, target).map_err(wrap));
     if durable.is_err() {
         // The first fault is the one to report; the next backup truncates it.
@@ -56,39 +46,18 @@ pub(super) fn write(path: &Path, target: &Path) -> Result<(), Error> {
 
 /// Reads a file as `restore` would, and changes nothing.
 pub fn check_backup(file: &Path) -> Result<Backup, Error> {
-    let bad = |reason: String| Error::BadBackup { path: file.to_owned(), reason };
-    let db = open_existing(file, OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .map_err(|fault| bad(fault.to_string()))?;
-    let ask = |sql: &str| db.query_row(sql, [], |row| row.get(0)).optional();
-    let found: Option<String> = db
-        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-        .optional()
-        .map_err(|fault| bad(format!("it is damaged ({fault})")))?;
-    if found.as_deref() != Some("ok") {
-        return Err(bad(format!("it is damaged ({})", found.unwrap_or_default())));
-    }
-    let orphan = db
-        .query_row("PRAGMA foreign_key_check", [], |row| row.get::<_, String>(0))
-        .optional()
-        .map_err(|fault| bad(fault.to_string()))?;
-    if let Some(table) = orphan {
-        return Err(bad(format!("a row of {table} refers to nothing")));
-    }
-    let number = |sql: &str| -> Result<i64, Error> {
-        let found: Option<i64> = ask(sql).map_err(|fault| bad(fault.to_string()))?;
-        found.ok_or_else(|| bad("it is empty".to_owned()))
+    let bad = |source| Error::BadBackup { path: file.to_owned(), source };
+    let schema = sqlite::examine(file, &migrations::runner()).map_err(bad)?;
+    let ask = || -> rusqlite::Result<Backup> {
+        let db = open_existing(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let number = |sql: &str| db.query_row(sql, [], |row| row.get(0));
+        Ok(Backup {
+            schema,
+            revision: number("SELECT revision FROM ledger")?,
+            segments: number("SELECT count(*) FROM segment WHERE deleted = 0")?,
+        })
     };
-    let schema = number("SELECT max(version) FROM refinery_schema_history")?;
-    let schema = i32::try_from(schema).unwrap_or(i32::MAX);
-    let newest = migrations::runner().get_migrations().iter().map(|one| one.version()).max();
-    if newest.is_none_or(|newest| schema > newest) {
-        return Err(bad("a newer weather-balloon wrote it; upgrade the program first".to_owned()));
-    }
-    Ok(Backup {
-        schema,
-        revision: number("SELECT revision FROM ledger")?,
-        segments: number("SELECT count(*) FROM segment WHERE deleted = 0")?,
-    })
+    ask().map_err(|fault| bad(SnapshotFault::Foreign(fault)))
 }
 
 /// Puts a checked backup in the ledger's place. No process may have the ledger

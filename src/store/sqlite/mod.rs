@@ -3,6 +3,7 @@
 mod apply;
 mod backup;
 mod read;
+mod whole;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use nix::fcntl::{Flock, FlockArg};
 use rusqlite::{Connection, ErrorCode};
 
 use super::{Applied, Error, Lease, MIGRATION_TIMEOUT, Store};
+use crate::disk;
 use crate::ledger::{Changes, View};
 use crate::model::{CloudRow, FlavorRow, GapRow, SegmentRow, Sighting, UserRow, Window};
 use crate::sqlite::{self, Database};
@@ -45,6 +47,15 @@ impl SqliteStore {
         let _one_migrates = lock(path, MIGRATION_TIMEOUT)?;
         let open = || Database::open(path, migrations::runner()).map_err(|fault| told(path, fault));
         Ok(Self { writer: open()?, reader: open()? })
+    }
+
+    /// A connection of its own for all rows at once.
+    pub(super) async fn whole(&self) -> Result<whole::SqliteWhole, Error> {
+        let path = self.writer.path().to_owned();
+        let opened = blocking(&path, |path| {
+            Database::open(path, migrations::runner()).map_err(|fault| told(path, fault))
+        });
+        Ok(whole::SqliteWhole::new(opened.await?))
     }
 
     async fn read<T: Send + 'static>(
@@ -173,16 +184,9 @@ fn told(path: &Path, fault: sqlite::Error) -> Error {
 /// Held while the file is created, migrated or replaced. A lock file of its
 /// own: closing a second handle of the database would drop SQLite's locks.
 fn lock(path: &Path, patience: Duration) -> Result<Flock<std::fs::File>, Error> {
-    use std::os::unix::fs::OpenOptionsExt;
     let path = path.with_added_extension("lock");
     let wrap = |source| Error::Lock { path: path.clone(), source };
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(wrap)?;
+    let mut file = disk::open_lock(&path).map_err(wrap)?;
     let deadline = Instant::now() + patience;
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {

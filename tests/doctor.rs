@@ -1,0 +1,151 @@
+//! `doctor` on a real set-up: all is well, and each fault is named.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking and write plain files"
+)]
+
+mod common;
+
+use std::fs;
+
+use common::appliance::{Appliance, BINARY, given};
+use common::carbon::Carbon;
+use common::nagios::{Nagios, Settings};
+use serde_json::Value;
+
+/// Part and hop of what is not OK, and whether it exits 0.
+fn faults(appliance: &Appliance) -> (Vec<(String, String, String)>, bool) {
+    let output = appliance.cli(&["doctor", "--output", "json"]);
+    let told: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let text = |one: &Value, key: &str| one[key].as_str().unwrap().to_owned();
+    let found = told["findings"].as_array().unwrap().iter().filter(|one| one["state"] != "OK");
+    let found = found.map(|one| {
+        assert!(one["fix"].is_string(), "{one} has no fix");
+        (text(one, "part"), text(one, "hop"), text(one, "state"))
+    });
+    (found.collect(), output.status.success())
+}
+
+#[track_caller]
+fn names(appliance: &Appliance, part: &str, hop: &str, state: &str) {
+    let (found, sound) = faults(appliance);
+    let wanted = (part.to_owned(), hop.to_owned(), state.to_owned());
+    assert!(found.contains(&wanted), "{wanted:?} is not in {found:?}");
+    assert_eq!(sound, !found.iter().any(|(.., state)| state == "FAIL"));
+}
+
+#[test]
+fn each_fault_is_named_and_none_where_all_is_well() {
+    let mut nagios =
+        Nagios::start_new(Settings { perfdata_interval: Some(1), ..Settings::default() });
+    let carbon = Carbon::start();
+    let conf = tempfile::Builder::new().prefix("wbd-").tempdir().unwrap();
+    fs::set_permissions(conf.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let limit = |value: &str| {
+        fs::write(
+            conf.path().join("carbon.conf"),
+            format!("[cache]\nMAX_CREATES_PER_MINUTE = {value}\n"),
+        )
+        .unwrap()
+    };
+    limit("inf");
+    fs::write(
+        conf.path().join("storage-schemas.conf"),
+        "[nagios]\npattern = ^nagios\\.\nretentions = 10m:90d\n",
+    )
+    .unwrap();
+    fs::set_permissions(nagios.spool(), std::os::unix::fs::PermissionsExt::from_mode(0o2770))
+        .unwrap();
+    let sections = format!(
+        "[perfdata]\nspool = \"{}\"\n[carbon]\naddress = \"127.0.0.1:{}\"\nconfig_directory = \"{}\"\n",
+        nagios.spool().display(),
+        carbon.pickle_port,
+        conf.path().display()
+    );
+    let mut appliance = Appliance::start_new(&nagios, "min_restart_interval = \"1s\"", &sections);
+    appliance.client().replace_hosts(vec![given("vm-1", "127.0.0.1")], false).unwrap();
+    appliance.wait_in_step();
+    assert_eq!(faults(&appliance), (Vec::new(), true));
+
+    limit("50");
+    names(&appliance, "carbon", "creation limit", "WARN");
+    limit("inf");
+    fs::write(
+        conf.path().join("storage-schemas.conf"),
+        "[all]\npattern = .*\nretentions = 60s:1d\n",
+    )
+    .unwrap();
+    names(&appliance, "carbon", "retention", "WARN");
+    let address = format!("127.0.0.1:{}", carbon.pickle_port);
+    drop(carbon);
+    names(&appliance, "carbon", &address, "FAIL");
+    nagios.edit("etc/nagios.cfg", |text| {
+        text.replace("process_performance_data=1", "process_performance_data=0")
+    });
+    names(&appliance, "perfdata", "settings", "FAIL");
+    nagios.edit("etc/nagios.cfg", |text| text.replace("cfg_dir=", "#cfg_dir="));
+    names(&appliance, "nagios", "configuration", "FAIL");
+    nagios.edit("etc/nagios.cfg", |text| text.replace("#cfg_dir=", "cfg_dir="));
+    nagios.stop();
+    names(&appliance, "nagios", "command FIFO", "FAIL");
+    let _ = fs::remove_file(nagios.status_file());
+    names(&appliance, "nagios", "status file", "FAIL");
+    fs::remove_dir_all(nagios.spool()).unwrap();
+    names(&appliance, "perfdata", "spool", "FAIL");
+
+    // A host is followed to the first hop that is broken.
+    let traced = appliance.cli(&["doctor", "vm-1"]);
+    assert_eq!(traced.status.code(), Some(1));
+    let said = String::from_utf8(traced.stderr).unwrap();
+    assert_eq!(said.trim(), "The first broken hop of vm-1: nagios.");
+    let traced = appliance.cli(&["doctor", "vm-2"]);
+    assert!(String::from_utf8(traced.stderr).unwrap().contains("vm-2: source."));
+    assert_eq!(appliance.cli(&["doctor", "a b"]).status.code(), Some(1));
+
+    // Without the daemon that is said first, and the rest is looked at.
+    appliance.stop();
+    let (found, _) = faults(&appliance);
+    assert_eq!((found[0].0.as_str(), found[0].2.as_str()), ("daemon", "FAIL"));
+    assert!(found.iter().any(|(part, hop, _)| part == "nagios" && hop == "command FIFO"));
+}
+
+#[test]
+fn the_manual_names_every_command_and_key() {
+    let print = |words: &[&str]| {
+        let output = std::process::Command::new(BINARY).args(words).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty());
+        String::from_utf8(output.stdout).unwrap().replace("\\-", "-")
+    };
+    let manual = print(&["man"]);
+    for command in [
+        "serve",
+        "check-config",
+        "hosts set",
+        "hosts rollback",
+        "metrics",
+        "check",
+        "doctor",
+        "setup",
+        "completions",
+        "man",
+    ] {
+        assert!(
+            manual.contains(&format!(".SS \"weather-balloon {command}")),
+            "{command} is not in the manual"
+        );
+    }
+    let keys = print(&["man", "weather-balloon.toml"]);
+    for line in include_str!("../packaging/weather-balloon.toml").lines() {
+        let line = line.trim_start_matches("# ");
+        if let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.contains(' ')) {
+            assert!(keys.contains(&format!("{key} = ")), "{key} is not in the manual");
+        }
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let made = print(&["completions", shell]);
+        assert!(made.contains("check-config") && made.contains("doctor"), "{shell}");
+    }
+}
