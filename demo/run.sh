@@ -1,7 +1,8 @@
 #!/bin/bash
 # The appliance with a real Nagios and NRPE on loopback: 50 hosts go in through
 # Thrift, Nagios proves that it reads them and checks them, and what it measured
-# comes back from the appliance's own archive as a plot. With GRAPHITE=1 it goes
+# comes back from the appliance's own archive as a plot. A small cloud with a
+# changing fleet is polled beside them, and its users are ranked. With GRAPHITE=1 it goes
 # to a real Carbon and comes back from a real graphite-web. Runs until Ctrl-C;
 # with ONCE=1 it ends by itself, with status 0 only if all of it worked. KEEP=1
 # keeps the directory.
@@ -17,8 +18,9 @@ graphite=${GRAPHITE:-}
 say "installing what is missing, building"
 bash tests/install.sh
 profile=${PROFILE:-release}
-cargo build --locked --quiet --profile "$profile" --bin weather-balloon
-built=target/$([ "$profile" = dev ] && echo debug || echo "$profile")/weather-balloon
+cargo build --locked --quiet --profile "$profile" --bin weather-balloon --example fake-openstack
+target=target/$([ "$profile" = dev ] && echo debug || echo "$profile")
+built=$target/weather-balloon
 
 # Short, because a socket's path holds at most 107 bytes.
 D=$(mktemp -d /tmp/wb.XXXXXX)
@@ -26,12 +28,14 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 mkdir "$D/log"
 become
-read -r nrpe_port line_port pickle_port query_port web_port rpc_port page_port < <(free_ports 7)
+read -r nrpe_port line_port pickle_port query_port web_port rpc_port page_port cloud_port < <(free_ports 8)
 cp "$built" "$D/weather-balloon"
+cp "$target/examples/fake-openstack" "$D/fake-openstack"
 write_nrpe
 write_nagios
 [ -z "$graphite" ] || write_carbon
 write_appliance
+write_cloud
 /usr/bin/python3 - "$hosts" > "$D/hosts.json" <<'PY'
 import json, sys
 print(json.dumps([{"id": f"i-{n:08x}", "display_name": f"demo machine {n}", "address": f"127.0.0.{n}"}
@@ -51,6 +55,9 @@ await 30 "NRPE" port_open "$nrpe_port"
 await 60 "Nagios's command FIFO" test -p "$D/nagios/rw/nagios.cmd"
 await 60 "Nagios's status file" test -s "$D/nagios/status.dat"
 [ -z "$graphite" ] || await_graphite
+
+say "starting a cloud of about 8 servers, which changes every two minutes"
+start_cloud
 
 say "starting the appliance"
 balloon=("$D/weather-balloon" --address "127.0.0.1:$rpc_port")
@@ -84,6 +91,15 @@ say "$(flows)"
 say "get_metrics of $host"
 "${balloon[@]}" metrics "$host" 'load.*' --plot
 
+say "the cloud's running servers in Nagios, and who used how much of it"
+cloud_watched() { grep -Eo '^\s*host_name\s+demo_\S+' "$D/nagios/objects.cache"; }
+await 60 "the cloud's servers in Nagios" cloud_watched
+"${balloon[@]}" clouds list
+say "Nagios itself lists $(cloud_watched | sort -u | wc -l) servers of the cloud"
+used() { "${balloon[@]}" usage top | grep -E '^(amelia|bruno|chidi|dagny|emre|farah) '; }
+await 60 "somebody's use of the cloud" used
+"${balloon[@]}" usage top
+
 cat <<EOT
 
 What runs where (all as $user, below $D):
@@ -91,6 +107,7 @@ What runs where (all as $user, below $D):
   The page         http://127.0.0.1:$page_port
   Nagios           nagios/rw/nagios.cmd (FIFO)    log/nagios-own.log, nagios/nagios.cfg, nagios/hosts/hosts.cfg
   NRPE             127.0.0.1:$nrpe_port              log/nrpe-own.log
+  OpenStack (fake) 127.0.0.1:$cloud_port              log/openstack.log
 EOT
 if [ -n "$graphite" ]; then
   cat <<EOT
@@ -108,6 +125,8 @@ Try:
   $built --address 127.0.0.1:$rpc_port hosts list
   $built --address 127.0.0.1:$rpc_port hosts history
   $built --address 127.0.0.1:$rpc_port metrics i-0000002a
+  $built --address 127.0.0.1:$rpc_port clouds list
+  $built --address 127.0.0.1:$rpc_port usage top
 EOT
 
 if [ -n "${ONCE:-}" ]; then

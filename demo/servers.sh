@@ -225,3 +225,31 @@ url = "http://127.0.0.1:$web_port"
 EOT
   fi
 }
+
+# All servers of the cloud have the one address at which NRPE answers.
+write_cloud() {
+  mkfifo "$D/openstack.in"
+  cat >> "$D/weather-balloon.toml" <<EOT
+
+[[cloud]]
+name = "demo"
+kind = "openstack"
+interval = "10s"
+auth_url = "http://127.0.0.1:$cloud_port/identity"
+username = "weatherballoon"
+password_file = "$D/openstack-password"
+project = "admin"
+EOT
+}
+
+cloud_told() { [ -n "$(sed -n 2p "$D/log/openstack.log")" ]; }
+
+# It ends when its input does, so its input is held open here.
+start_cloud() {
+  exec {cloud_input}<> "$D/openstack.in"
+  start openstack bash -c 'exec "$@" <&"$0"' "$cloud_input" \
+    "$D/fake-openstack" "$cloud_port" 8 120 127.0.0.1
+  await 20 "the cloud" cloud_told
+  (umask 077 && sed -n 2p "$D/log/openstack.log" > "$D/openstack-password")
+  chown "$user:$group" "$D/openstack-password"
+}

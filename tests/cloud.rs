@@ -9,13 +9,17 @@ use std::collections::BTreeSet;
 
 use common::appliance::{Appliance, given};
 use common::cloud::{
-    QUICK, age_absences, gone, hide, section, start, status, sync, wait_polled, watched,
-    write_password,
+    QUICK, age_absences, gone, hide, section, section_every, start, status, sync, wait_polled,
+    watched, write_password, write_secret,
 };
+use common::moto::Moto;
 use common::nagios::{Nagios, Settings, wait_until};
 use common::nrpe::Nrpe;
 use common::openstack::{OpenStack, later};
-use weather_balloon::rpc::client::{CloudBlame, CloudRole, Error, UsageQuestion};
+use common::slapd::{SUFFIX, Slapd, Tree};
+use serde_json::json;
+use weather_balloon::rpc::client::{CloudBlame, CloudRole, Error, UsageQuestion, UsageReport};
+use weather_balloon::rpc::wire::cloud::TCloudSyncClient;
 
 fn set<const N: usize>(ids: [&String; N]) -> BTreeSet<String> {
     ids.into_iter().cloned().collect()
@@ -27,6 +31,12 @@ fn boot(fake: &OpenStack, count: usize) -> Vec<String> {
 
 fn all(ids: &[String]) -> BTreeSet<String> {
     ids.iter().cloned().collect()
+}
+
+/// Of all of time.
+fn all_usage(appliance: &Appliance) -> Option<UsageReport> {
+    let question = UsageQuestion::new(Some(0), None, None, None, None, None, None, None, None);
+    appliance.client().get_usage(&question).ok()
 }
 
 #[test]
@@ -66,8 +76,7 @@ fn what_runs_is_watched_and_what_was_explained_leaves_at_once() {
     sync(&appliance, "east").unwrap();
     assert_eq!(appliance.status().live_generation, before.live_generation);
     wait_until("a leaderboard", || {
-        let question = UsageQuestion::new(Some(0), None, None, None, None, None, None, None, None);
-        let report = appliance.client().get_usage(&question).ok()?;
+        let report = all_usage(&appliance)?;
         let names: BTreeSet<_> = report.rows?.into_iter().filter_map(|row| row.name).collect();
         names.contains("dave").then_some(())
     });
@@ -311,4 +320,77 @@ fn a_cloud_has_its_own_template_and_the_rpc_its_own_hosts() {
     appliance.client().replace_hosts(Vec::new(), false).unwrap();
     sync(&appliance, "east").unwrap();
     assert_eq!(watched(&appliance, &nagios, "east"), all(&fleet));
+}
+
+#[test]
+fn the_time_of_a_cloud_that_was_down_is_a_gap_and_its_hosts_stay() {
+    let nagios = Nagios::start_new(Settings::default());
+    let fake = OpenStack::start();
+    let fleet = boot(&fake, 3);
+    let mut appliance = Appliance::new(&nagios, QUICK, "");
+    let password = write_password(&appliance);
+    let east = section_every("east", &fake, &password, "1s");
+    appliance.configure(&nagios, QUICK, &east);
+    appliance.start();
+    wait_polled(&appliance, "east");
+    fake.meddle(|_, _, _, _| later("503 Service Unavailable", "1").steps());
+    let last = wait_until("an outage that is longer than three intervals", || {
+        let status = status(&appliance, "east");
+        let long = status.error.is_some() && status.lag_seconds? > 5;
+        long.then_some(status.last_success_time?)
+    });
+    assert_eq!(watched(&appliance, &nagios, "east"), all(&fleet));
+    fake.behave();
+    sync(&appliance, "east").unwrap();
+    let gap = wait_until("a gap", || {
+        let gaps = all_usage(&appliance)?.gaps?;
+        gaps.into_iter().find(|gap| gap.end_time.unwrap() - gap.start_time.unwrap() > 3)
+    });
+    assert_eq!(gap.cloud.as_deref(), Some("east"));
+    let (start, end) = (gap.start_time.unwrap(), gap.end_time.unwrap());
+    assert!((start - last).abs() <= 2 && end - start >= 5, "{gap:?}, last seen at {last}");
+    assert_eq!(watched(&appliance, &nagios, "east"), all(&fleet));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_of_ec2_instances_are_staff_if_the_directory_says_so() {
+    const REGION: &str = "us-west-1";
+    let mut moto = Moto::shared().await;
+    let mut ids = moto.run(REGION, "t3.micro", 2, json!({"creator": "alice"}));
+    ids.extend(moto.run(REGION, "m5.large", 1, json!({"creator": "bob"})));
+    let mut tree = Tree::default();
+    tree.person("alice", "People");
+    tree.person("bob", "People");
+    tree.posix_group("staff", "Groups", &["alice"]);
+    let slapd = Slapd::start(&tree);
+    let nagios = Nagios::start_new(Settings::default());
+    let mut appliance = Appliance::new(&nagios, QUICK, "");
+    let secret = write_secret(&appliance, "secret", &moto.secret);
+    let config = format!(
+        "[directory]\nurl = \"ldap://127.0.0.1:{}\"\npeople_base = \"ou=People,{SUFFIX}\"\n\
+         groups_base = \"ou=Groups,{SUFFIX}\"\n\
+         [[cloud]]\nname = \"aws\"\nkind = \"ec2\"\ninterval = \"1h\"\nregion = \"{REGION}\"\n\
+         endpoint = \"http://127.0.0.1:{}/\"\naccess_key_id = \"{}\"\n\
+         secret_access_key_file = \"{}\"\n",
+        slapd.ldap,
+        moto.port,
+        moto.key,
+        secret.display(),
+    );
+    appliance.configure(&nagios, QUICK, &config);
+    appliance.start();
+    wait_polled(&appliance, "aws");
+    assert_eq!(watched(&appliance, &nagios, "aws"), all(&ids));
+    let is_staff = |name: &str| {
+        let board = appliance.cloud_client().get_leaderboard(0, i32::MAX).ok()?;
+        board.into_iter().find(|row| row.username.as_deref() == Some(name))?.is_staff
+    };
+    wait_until("staff", || (is_staff("alice")? && !is_staff("bob")?).then_some(()));
+
+    moto.change(REGION, "stop", &[&ids[0]]);
+    moto.change(REGION, "terminate", &[&ids[2]]);
+    sync(&appliance, "aws").unwrap();
+    assert_eq!(watched(&appliance, &nagios, "aws"), set([&ids[1]]));
+    assert_eq!(gone(&appliance).iter().map(|one| &one.0).collect::<Vec<_>>(), [&ids[2]]);
+    assert!(!appliance.log().contains(&moto.secret));
 }

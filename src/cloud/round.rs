@@ -258,12 +258,11 @@ impl Round {
         let mut staying_rows = HashSet::new();
         let mut newly_held = 0;
         for Candidate { mut absence, row, host } in std::mem::take(&mut self.candidates) {
-            let testimony = host.as_ref().map(|host| match last_ok {
-                None => None,
-                Some(told) => Some(
+            let testimony = host.as_ref().map(|host| {
+                last_ok.map(|told| {
                     told.get(&host.id).is_some_and(|at| *at > absence.noticed)
-                        && !addresses.contains(&host.address),
-                ),
+                        && !addresses.contains(&host.address)
+                })
             });
             let by = match (absence.held, testimony) {
                 (Some(_), _) => None,

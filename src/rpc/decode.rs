@@ -308,7 +308,7 @@ fn boolean(what: &str, kind: TType, from: &mut dyn TInputProtocol) -> thrift::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rpc::samples::{calls, forms, usage_question};
+    use crate::rpc::samples::{calls, forms, release_order, usage_question};
     use crate::rpc::scan::Scan;
     use crate::rpc::wire::hosts::PruneQuestion;
 
@@ -354,14 +354,21 @@ mod tests {
             );
             let Call::GetUsage(asked) = &read[10] else { panic!("{:?}", read[10]) };
             assert_eq!(*asked, usage_question());
-            let Call::PruneMetrics(asked) = &read[8] else { panic!("{:?}", read[8]) };
+            let Call::PruneMetrics(asked) = &read[11] else { panic!("{:?}", read[11]) };
             assert_eq!(*asked, PruneQuestion::new(vec!["a".to_owned()], i64::MIN, true));
-            let Call::ImportMetrics(Ok(given)) = &read[9] else { panic!("{:?}", read[9]) };
+            let Call::ImportMetrics(Ok(given)) = &read[12] else { panic!("{:?}", read[12]) };
             assert_eq!((given.len(), given[0].node.as_str()), (2, "vm_1"));
             assert_eq!((given[1].start, given[1].step), (-5, 600));
             assert!(given[1].values[1].is_nan() && given[1].values[2] == 1.5);
-            let Call::ImportMetrics(Err(told)) = &read[10] else { panic!("{:?}", read[10]) };
+            let Call::ImportMetrics(Err(told)) = &read[13] else { panic!("{:?}", read[13]) };
             assert!(told.contains("not that of one series"), "{told}");
+            assert!(matches!(&read[14], Call::Inspect(part) if part == "nagios"));
+            assert!(matches!(&read[15], Call::TraceHost(name) if name == "vm-1"));
+            assert!(matches!(read[16], Call::GetClouds));
+            let Call::SyncCloud(order) = &read[17] else { panic!("{:?}", read[17]) };
+            assert_eq!(*order, CloudOrder { name: None, held_token: None });
+            let Call::ReleaseCloud(order) = &read[18] else { panic!("{:?}", read[18]) };
+            assert_eq!(*order, release_order());
         }
     }
 
@@ -391,6 +398,8 @@ mod tests {
             (Method::PruneMetrics, b"\x0b\0\x01\0\0\0\0\0", "question is of type"),
             (Method::ImportMetrics, b"\x0c\0\x01\0\0", "series is of type"),
             (Method::QueryMetrics, b"\x0b\0\x01\0\0\0\0\0", "question is of type"),
+            (Method::SyncCloud, b"\x0b\0\x01\0\0\0\0\0", "order is of type"),
+            (Method::ReleaseCloud, b"\x0c\0\x01\x08\0\x01\0\0\0\0\0\0", "name is of type"),
         ] {
             match decode(method, Encoding::Binary, arguments, &Limits::default()) {
                 Err(Failure::Application(ApplicationErrorKind::ProtocolError, text)) => {

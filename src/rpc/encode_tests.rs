@@ -6,6 +6,7 @@ use thrift::OrderedFloat;
 use thrift::protocol::{TBinaryInputProtocol, TCompactInputProtocol, TInputProtocol};
 
 use super::*;
+use crate::cloud::CloudView;
 use crate::hosts::{Diff, Status, View};
 use crate::model::{Datapoint, HostFault, HostFaults, HostField, Series};
 use crate::rpc::samples::forms;
@@ -175,6 +176,11 @@ fn every_method_has_its_reply_in_every_form() {
             (Method::GetUsage, Reply::Usage(report())),
             (Method::Inspect, Reply::Findings(Vec::new())),
             (Method::TraceHost, Reply::Findings(Vec::new())),
+            (Method::GetClouds, Reply::Clouds(vec![CloudView::default()])),
+            (Method::SyncCloud, Reply::Clouds(Vec::new())),
+            (Method::ReleaseCloud, Reply::Clouds(vec![CloudView::default()])),
+            (Method::GetArchiveStatus, Reply::ArchiveStatus(None)),
+            (Method::PruneMetrics, Reply::Pruned(Vec::new())),
         ] {
             let message = encode(to, method, Ok(reply), 10_000);
             let expected = (TMessageType::Reply, method.name().to_owned(), -7);
@@ -230,6 +236,9 @@ fn failures_are_declared_where_the_file_declares_them() {
         (Method::GetUsage, &[question, unavailable]),
         (Method::Inspect, &[question, unavailable]),
         (Method::TraceHost, &[question, unavailable]),
+        (Method::GetClouds, &[unavailable]),
+        (Method::SyncCloud, &[question, unavailable]),
+        (Method::ReleaseCloud, &[question, unavailable]),
     ] {
         for failure in declares {
             assert_eq!(kind(method, failure()), TMessageType::Reply, "{method:?} {:?}", failure());

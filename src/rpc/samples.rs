@@ -6,7 +6,7 @@ use thrift::protocol::{
 
 use super::detect::{Encoding, Form};
 use super::wire::cloud::{
-    CloudSyncClient, TCloudSyncClient, UsageGroup, UsageOrder, UsageQuestion,
+    CloudOrder, CloudSyncClient, TCloudSyncClient, UsageGroup, UsageOrder, UsageQuestion,
 };
 use super::wire::hosts::{
     GivenSeries, Host, HostsSyncClient, MetricsQuestion, MetricsSource, PruneQuestion,
@@ -62,6 +62,11 @@ pub(super) fn calls(form: Form) -> Vec<(&'static str, Vec<u8>)> {
         ("prune_metrics", call(form, |c| drop(c.prune_metrics(prune.clone())))),
         ("import_metrics", call(form, |c| drop(c.import_metrics(two.clone())))),
         ("import_metrics", call(form, |c| drop(c.import_metrics(none.clone())))),
+        ("inspect", call(form, |c| drop(c.inspect("nagios".into())))),
+        ("trace_host", call(form, |c| drop(c.trace_host("vm-1".into())))),
+        ("get_clouds", cloud_call(form, |c| drop(c.get_clouds()))),
+        ("sync_cloud", cloud_call(form, |c| drop(c.sync_cloud(CloudOrder::new(None, None))))),
+        ("release_cloud", cloud_call(form, |c| drop(c.release_cloud(release_order())))),
     ]
 }
 
@@ -77,6 +82,10 @@ pub(super) fn usage_question() -> UsageQuestion {
         order: Some(UsageOrder::NAME),
         limit: Some(-1),
     }
+}
+
+pub(super) fn release_order() -> CloudOrder {
+    CloudOrder { name: Some("Zürich".to_owned()), held_token: Some(i64::MIN) }
 }
 
 /// What a client writes until it waits for the reply, which never comes.

@@ -38,10 +38,14 @@ pub fn section_every(name: &str, fake: &OpenStack, password: &Path, interval: &s
     )
 }
 
-/// For the appliance's user alone.
 pub fn write_password(appliance: &Appliance) -> std::path::PathBuf {
-    let path = appliance.path("password");
-    fs::write(&path, PASSWORD).unwrap();
+    write_secret(appliance, "password", PASSWORD)
+}
+
+/// For the appliance's user alone.
+pub fn write_secret(appliance: &Appliance, name: &str, text: &str) -> std::path::PathBuf {
+    let path = appliance.path(name);
+    fs::write(&path, text).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     Account::of_nagios().give(&path);
     path
