@@ -12,7 +12,9 @@ use std::fs;
 
 use common::appliance::{Appliance, BINARY, given};
 use common::carbon::Carbon;
+use common::cloud::{age_absences, hide, start, sync, wait_polled};
 use common::nagios::{Nagios, Settings};
+use common::openstack::OpenStack;
 use serde_json::Value;
 
 /// Part and hop of what is not OK, and whether it exits 0.
@@ -110,6 +112,40 @@ fn each_fault_is_named_and_none_where_all_is_well() {
     let (found, _) = faults(&appliance);
     assert_eq!((found[0].0.as_str(), found[0].2.as_str()), ("daemon", "FAIL"));
     assert!(found.iter().any(|(part, hop, _)| part == "nagios" && hop == "command FIFO"));
+}
+
+#[test]
+fn faults_of_archive_ledger_and_clouds_are_named() {
+    let nagios = Nagios::start_new(Settings::default());
+    let fake = OpenStack::start();
+    let ids: Vec<String> = (0..3).map(|_| fake.state().boot(Some("carol"), 1)).collect();
+    let appliance = start(&nagios, &[("east", &fake)], "[archive]\nenabled = true");
+    wait_polled(&appliance, "east");
+    appliance.wait_in_step();
+    assert_eq!(faults(&appliance), (Vec::new(), true));
+
+    // The first hop of a cloud's host is the cloud.
+    let traced = appliance.cli(&["doctor", &format!("east_{}", ids[0])]);
+    assert!(String::from_utf8(traced.stdout).unwrap().contains("east was seen"));
+
+    fake.meddle(|_, _, _, _| {
+        common::openstack::Answer::json("401 Unauthorized", &serde_json::json!({})).steps()
+    });
+    sync(&appliance, "east").unwrap_err();
+    names(&appliance, "clouds", "east", "FAIL");
+    fake.behave();
+    sync(&appliance, "east").unwrap();
+    assert_eq!(faults(&appliance), (Vec::new(), true));
+
+    let hidden = hide(&fake);
+    hidden.lock().unwrap().extend(ids);
+    sync(&appliance, "east").unwrap();
+    age_absences(&appliance);
+    sync(&appliance, "east").unwrap();
+    names(&appliance, "brake", "east", "WARN");
+
+    fs::write(appliance.path("state/metrics.db.damaged-2026-01-01T000000Z"), "x").unwrap();
+    names(&appliance, "archive", "file", "WARN");
 }
 
 #[test]

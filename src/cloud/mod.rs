@@ -40,7 +40,7 @@ pub use lease::{LeaseKeeper, Standing};
 pub use name::CloudName;
 pub use poller::Poller;
 pub use round::{Ground, Outcome, Round, Shown};
-pub use staff::StaffKeeper;
+pub use staff::{StaffKeeper, StaffView};
 pub use view::{CloudView, HeldView, Role};
 pub use wanted::MAX_SKIPPED;
 
@@ -85,6 +85,8 @@ pub struct Clouds {
     pollers: Arc<BTreeMap<String, Line>>,
     brake: watch::Sender<BrakeConfig>,
     hosts: Hosts,
+    standing: Option<watch::Receiver<Standing>>,
+    staff: Option<watch::Receiver<StaffView>>,
 }
 
 /// To one poller.
@@ -140,6 +142,7 @@ impl Clouds {
                 name: cloud.name.to_string(),
                 kind: cloud.kind,
                 configured: true,
+                interval: cloud.interval.as_secs(),
                 ..CloudView::default()
             });
             let records = ledger
@@ -160,11 +163,13 @@ impl Clouds {
             lines.insert(poller.name.to_string(), Line { requests, view });
             pollers.push(poller);
         }
+        let standing = keeper.is_some().then(|| around.standing.clone());
         let staff =
             directory.zip(ledger).filter(|_| keeper.is_some()).map(|(directory, ledger)| {
                 StaffKeeper::new(directory, ledger, around.standing, around.owners)
             });
-        let clouds = Self { pollers: Arc::new(lines), brake, hosts };
+        let (staff, shown) = staff.unzip();
+        let clouds = Self { pollers: Arc::new(lines), brake, hosts, standing, staff: shown };
         for left in clouds.left_over() {
             tracing::warn!(
                 cloud = left.name,
@@ -180,7 +185,13 @@ impl Clouds {
     #[doc(hidden)]
     pub fn none() -> Self {
         let (brake, _) = watch::channel(BrakeConfig::default());
-        Self { pollers: Arc::default(), brake, hosts: Hosts::detached() }
+        Self {
+            pollers: Arc::default(),
+            brake,
+            hosts: Hosts::detached(),
+            standing: None,
+            staff: None,
+        }
     }
 
     /// Shows these and asks nobody: for benchmarks and tests of the doors.
@@ -203,6 +214,16 @@ impl Clouds {
             CloudView { clashes: clashes.iter().map(ToString::to_string).collect(), ..view }
         });
         polled.chain(self.left_over()).collect()
+    }
+
+    /// How this appliance stands to the ledger; absent: no cloud or no ledger.
+    pub fn standing(&self) -> Option<Standing> {
+        self.standing.as_ref().map(|standing| standing.borrow().clone())
+    }
+
+    /// How the directory is asked; absent: it is not.
+    pub fn staff(&self) -> Option<StaffView> {
+        self.staff.as_ref().map(|staff| staff.borrow().clone())
     }
 
     fn left_over(&self) -> Vec<CloudView> {

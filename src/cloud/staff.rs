@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -25,6 +25,16 @@ pub struct StaffKeeper {
     /// By the ledger's id: the name and what is known.
     users: BTreeMap<i64, (String, Option<bool>)>,
     revision: i64,
+    published: watch::Sender<StaffView>,
+}
+
+/// How the directory is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StaffView {
+    /// When it answered last.
+    pub answered: Option<SystemTime>,
+    /// Why it gave no answer when it was asked last; a sentence.
+    pub trouble: Option<String>,
 }
 
 const REFRESH: Duration = Duration::from_secs(86_400);
@@ -49,8 +59,10 @@ impl StaffKeeper {
         ledger: store::Handle,
         standing: watch::Receiver<Standing>,
         owners: Arc<Notify>,
-    ) -> Self {
-        Self { directory, ledger, standing, owners, users: BTreeMap::new(), revision: 0 }
+    ) -> (Self, watch::Receiver<StaffView>) {
+        let (published, seen) = watch::channel(StaffView::default());
+        let (users, revision) = (BTreeMap::new(), 0);
+        (Self { directory, ledger, standing, owners, users, revision, published }, seen)
     }
 
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
@@ -108,7 +120,12 @@ impl StaffKeeper {
             .collect();
         for some in asked.chunks(TOGETHER) {
             let names: Vec<String> = some.iter().map(|(_, name)| name.clone()).collect();
-            let answer = self.directory.staff(&names).await?;
+            let answer = self.directory.staff(&names).await;
+            self.published.send_modify(|view| match &answer {
+                Ok(_) => *view = StaffView { answered: Some(SystemTime::now()), trouble: None },
+                Err(fault) => view.trouble = Some(sentence(fault)),
+            });
+            let answer = answer?;
             let known = some.iter().filter_map(|(id, name)| Some((*id, *answer.get(name)?)));
             let known: Vec<(i64, bool)> = known.collect();
             self.ledger.get()?.set_staff(lease, &known).await?;

@@ -15,6 +15,8 @@ pub struct CloudView {
     /// False: hosts of it are still watched, and it is not in the configuration.
     pub configured: bool,
     pub role: Role,
+    /// Seconds between two polls as they are configured.
+    pub interval: u64,
     /// Times are UTC seconds by this host's clock.
     pub last_attempt: Option<i64>,
     /// The last complete listing that was taken over.

@@ -80,7 +80,8 @@ async fn run(config: Config, path: &Path, environment: &Environment) -> anyhow::
     let ready = CancellationToken::new();
     let (ledger, usage) = open_ledger(&config.store, &mut group, &ready);
     let clouds =
-        start_clouds(&config, environment, ledger, Arc::clone(&state), &hosts, &mut group).await?;
+        start_clouds(&config, environment, ledger.clone(), Arc::clone(&state), &hosts, &mut group)
+            .await?;
     group.add("generations", |stop| keeper.run(stop));
     group.add("restarts", |stop| restarter.run(stop));
     group.add("first checks", |stop| first_checks.run(stop));
@@ -103,8 +104,13 @@ async fn run(config: Config, path: &Path, environment: &Environment) -> anyhow::
         let watchdog = Watchdog::new(limit, state, door.pulse());
         group.add("watchdog", |stop| watchdog.run(stop));
     }
-    let running =
-        Running { hosts: hosts.clone(), shipping: shipping.clone(), metrics: metrics.clone() };
+    let running = Running {
+        hosts: hosts.clone(),
+        shipping: shipping.clone(),
+        metrics: metrics.clone(),
+        clouds: clouds.clone(),
+        ledger,
+    };
     let inspector = Inspector::new(subjects(&config, Some(running))?);
     let calls = telemetry::Calls::default();
     let services = rpc::Services {
@@ -226,6 +232,8 @@ pub fn subjects(config: &Config, running: Option<Running>) -> anyhow::Result<Sub
         perfdata: config.perfdata.clone(),
         carbon: config.carbon.clone(),
         graphite: graphite::Client::new(&config.graphite)?,
+        store: config.store.clone(),
+        directory: config.directory.clone(),
         state_directory,
         running,
     })

@@ -62,13 +62,3 @@ pub(super) async fn sync(subjects: Arc<Subjects>) -> Vec<Finding> {
     let found = found.number(Number::count("out_of_step", out_of_step));
     vec![found.number(Number::new("restarts", status.restarts as f64, "c"))]
 }
-
-/// Is a change held?
-pub(super) async fn brake(subjects: Arc<Subjects>) -> Vec<Finding> {
-    if subjects.running.is_none() {
-        return Vec::new();
-    }
-    // The RPC's held changes are refused at once; only a cloud's wait.
-    let found = Finding::ok(Part::Brake, "held changes", "no change is held");
-    vec![found.number(Number::count("held", 0))]
-}

@@ -5,10 +5,13 @@
 //! has a bounded time, and stands in the list of `Inspector::probes`: a new
 //! part adds its handle to `Subjects` and its probe there.
 
+mod archive;
 mod carbon;
+mod clouds;
 mod finding;
 mod graphite;
 mod hosts;
+mod ledger;
 mod machine;
 mod nagios;
 mod perfdata;
@@ -23,6 +26,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use crate::cloud::Clouds;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::nagios::Nagios;
@@ -39,6 +43,8 @@ pub struct Subjects {
     pub perfdata: crate::perfdata::Config,
     pub carbon: crate::carbon::Config,
     pub graphite: Option<crate::graphite::Client>,
+    pub store: crate::store::Config,
+    pub directory: crate::directory::Config,
     pub state_directory: PathBuf,
     /// Absent: nobody runs them here.
     pub running: Option<Running>,
@@ -50,6 +56,9 @@ pub struct Running {
     pub hosts: Hosts,
     pub shipping: Shipping,
     pub metrics: Metrics,
+    pub clouds: Clouds,
+    /// Absent: none is kept.
+    pub ledger: Option<crate::store::Handle>,
 }
 
 /// The handle that doors hold. Clones look at the same.
@@ -113,10 +122,14 @@ fn probes(subjects: &Arc<Subjects>) -> Vec<(Part, Probe)> {
         (Part::Nagios, Box::pin(nagios::look(of()))),
         (Part::Hosts, Box::pin(hosts::look(of()))),
         (Part::Sync, Box::pin(hosts::sync(of()))),
-        (Part::Brake, Box::pin(hosts::brake(of()))),
+        (Part::Brake, Box::pin(clouds::brake(of()))),
         (Part::Perfdata, Box::pin(perfdata::look(of()))),
         (Part::Carbon, Box::pin(carbon::look(of()))),
         (Part::Graphite, Box::pin(graphite::look(of()))),
+        (Part::Archive, Box::pin(archive::look(of()))),
+        (Part::Store, Box::pin(ledger::store(of()))),
+        (Part::Clouds, Box::pin(clouds::look(of()))),
+        (Part::Directory, Box::pin(ledger::directory(of()))),
         (Part::Clock, Box::pin(machine::clock(of()))),
         (Part::Disk, Box::pin(machine::disk(of()))),
     ]

@@ -17,7 +17,10 @@ const STALE_SECONDS: i64 = 3600;
 
 /// Ends at the first hop that is broken: what lies behind it follows from it.
 pub(super) async fn follow(subjects: &Subjects, host: &HostId) -> Vec<Finding> {
-    let mut found = Vec::new();
+    let mut found: Vec<Finding> = super::clouds::trace(subjects, host).into_iter().collect();
+    if found.iter().any(|finding| finding.verdict == Verdict::Fail) {
+        return found;
+    }
     for hop in [
         Hop::Source,
         Hop::Generation,
@@ -255,8 +258,12 @@ impl Hop {
     async fn measurement(self, subjects: &Subjects, host: &HostId) -> Finding {
         let metrics = match &subjects.running {
             Some(running) => running.metrics.clone(),
-            // The archive's file is the daemon's alone.
-            None => Metrics::new(subjects.graphite.clone(), None),
+            None if subjects.graphite.is_some() => Metrics::new(subjects.graphite.clone(), None),
+            None => {
+                return self
+                    .warn("only the daemon can read the archive")
+                    .fix("start weather-balloon");
+            }
         };
         let key = match MetricKey::parse("") {
             Ok(key) => key,
@@ -269,6 +276,17 @@ impl Hop {
             max_points: None,
             source: Source::Configured,
         };
+        let (keeper, slow) = if subjects.graphite.is_some() {
+            (
+                "Graphite",
+                "new series wait for MAX_CREATES_PER_MINUTE of Carbon; `weather-balloon doctor` looks at each hop",
+            )
+        } else {
+            (
+                "the archive",
+                "a new series has its first point after its first check; `weather-balloon doctor` looks at each hop",
+            )
+        };
         let series = match metrics.answer(&question).await {
             Ok(series) => series,
             Err(fault) => return self.fail(sentence(&fault)).fix("see `weather-balloon doctor`"),
@@ -276,13 +294,21 @@ impl Hop {
         let points =
             series.iter().flat_map(|one| &one.points).filter(|point| point.value.is_some());
         match points.map(|point| point.time).max() {
-            None => self
-                .fail("nothing was stored of it in the last 24 hours")
-                .fix("new series wait for MAX_CREATES_PER_MINUTE of Carbon; `weather-balloon doctor` looks at each hop"),
+            None => self.fail(format!("{keeper} has nothing of it of the last 24 hours")).fix(slow),
             Some(newest) if now() - newest > STALE_SECONDS => self
-                .fail(format!("the newest of {} series is {} old", series.len(), since(newest)))
-                .fix("`weather-balloon doctor` looks at each hop between Nagios and Graphite"),
-            Some(newest) => self.ok(format!("{} series, the newest point {} ago", series.len(), since(newest))),
+                .fail(format!(
+                    "the newest of {} series in {keeper} is {} old",
+                    series.len(),
+                    since(newest)
+                ))
+                .fix(format!(
+                    "`weather-balloon doctor` looks at each hop between Nagios and {keeper}"
+                )),
+            Some(newest) => self.ok(format!(
+                "{keeper} has {} series, the newest point {} ago",
+                series.len(),
+                since(newest)
+            )),
         }
     }
 }
