@@ -85,6 +85,7 @@ install_first='$install_first'
 install_second='$install_second'
 remove='$remove'
 ready_ms=$([ "$PROFILE" = release ] && echo 300 || echo 1500)
+idle_kb=$([ "$PROFILE" = release ] && echo 25600 || echo 51200)
 END
   cat >> "$work/machine-$kind/pkgs/names" <<'END'
 # "set -e" passes over "! command" unless it stands last.
