@@ -3,6 +3,7 @@
 #
 # usage: packaging/build.sh deb|rpm
 #   PROFILE=release   the cargo profile; dev for a quick look
+#   PROGRAM=          one that is built already, in place of building
 #   RELEASE=1         the package's own version, behind the program's
 #   OUT=target/packages
 set -euo pipefail
@@ -14,8 +15,11 @@ profile=${PROFILE:-release}
 out=${OUT:-target/packages}
 
 bash packaging/install-tools.sh
-cargo build --locked --quiet --profile "$profile" --bin weather-balloon
-built=target/$([ "$profile" = dev ] && echo debug || echo "$profile")/weather-balloon
+built=${PROGRAM:-}
+if [ -z "$built" ]; then
+  cargo build --locked --quiet --profile "$profile" --bin weather-balloon
+  built=target/$([ "$profile" = dev ] && echo debug || echo "$profile")/weather-balloon
+fi
 
 stage=target/packages/stage-$kind
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | sed 1q)

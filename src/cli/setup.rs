@@ -89,6 +89,10 @@ fn undo(cli: &Cli, config: &Config, runtime: &tokio::runtime::Runtime) -> anyhow
     if undone.restored.is_empty() && undone.left.is_empty() {
         eprintln!("Nothing is to be undone.");
     }
+    if !undone.restored.is_empty() {
+        let unit = config.nagios.binary.file_name().unwrap_or_default().to_string_lossy();
+        eprintln!("Next: restart whoever has read these: {unit}, carbon-cache, weather-balloon.");
+    }
     Ok(if undone.left.is_empty() { DONE } else { FAILED })
 }
 

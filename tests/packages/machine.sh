@@ -50,10 +50,25 @@ check() {
   if said=$(guest bash -c "set -eu; . /pkgs/names; $*" 2>&1); then
     passed=$((passed + 1))
     echo "ok   $kind: $what"
+    # What a check that passes has to tell: its figures.
+    printf '%s\n' "$said" | sed -n 's/^figure: /     /p'
   else
     failed=$((failed + 1))
     echo "FAIL $kind: $what"
     printf '%s\n' "$said" | tail -n 15 | sed 's/^/     /'
+  fi
+}
+
+# size PACKAGE: of a release; other profiles are not made for it.
+size() {
+  local bytes
+  bytes=$(stat -c %s "$1")
+  if [ "$PROFILE" = release ] && [ "$bytes" -gt 8000000 ]; then
+    failed=$((failed + 1))
+    echo "FAIL $kind: the package has at most 8 MB: $bytes bytes"
+  else
+    passed=$((passed + 1))
+    echo "ok   $kind: the package of profile $PROFILE has $bytes bytes"
   fi
 }
 
@@ -69,8 +84,23 @@ objects=$objects
 install_first='$install_first'
 install_second='$install_second'
 remove='$remove'
+ready_ms=$([ "$PROFILE" = release ] && echo 300 || echo 1500)
+idle_kb=$([ "$PROFILE" = release ] && echo 25600 || echo 51200)
 END
   cat >> "$work/machine-$kind/pkgs/names" <<'END'
+# "set -e" passes over "! command" unless it stands last.
+not() { if "$@"; then echo "this should fail: $*"; return 1; fi; }
+# Ends with CODE, whatever it prints into /tmp/said: exits CODE COMMAND...
+exits() {
+  local wanted=$1 code=0
+  shift
+  "$@" > /tmp/said 2>&1 || code=$?
+  [ $code = $wanted ] || { cat /tmp/said; echo "exit code $code, not $wanted"; return 1; }
+}
+# The files that setup edits, and who may do what with them.
+edited() { find $etc /etc/carbon /etc/weather-balloon -not -path "*/setup*" -type f -not -name "*hosts.cfg*" -printf "%p %u:%g %m " -exec sha256sum {} \; | sort; }
+state=/var/lib/weather-balloon
+all_the_services() { [ -z "$(find $state ! -user weather-balloon -print | tee /dev/stderr)" ]; }
 pid() { systemctl show -p MainPID --value "$1"; }
 restarts() { systemctl show -p NRestarts --value $wb; }
 # until SECONDS COMMAND...
@@ -86,6 +116,11 @@ watched() { grep -q "host_name[[:space:]]*$1\$" $objects; }
 hosts() { printf '[{"id":"%s","display_name":"one","address":"127.0.0.7"}]' "$1" > /tmp/hosts.json; }
 set_hosts() { hosts "$1"; weather-balloon hosts set /tmp/hosts.json --wait --timeout 60s; }
 answers() { weather-balloon hosts list; }
+# A passive result of vm-1, once Nagios listens.
+result() {
+  until_ 20 test -p $(sed -n "s/^command_file=//p" $main)
+  printf "[%d] PROCESS_SERVICE_CHECK_RESULT;vm-1;Check Load;0;OK|%s\n" $(date +%s) "$1" > $(sed -n "s/^command_file=//p" $main)
+}
 # Whisper files of the sentinel and of hosts, by a real Carbon.
 points() { find /var/lib/graphite/whisper/nagios -name '*.wsp' | grep -q "$1"; }
 END
