@@ -1,6 +1,13 @@
 //! The OpenStack provider against a fake that answers as a real one was seen
 //! to: ways in, pages, owners, flavors, regions and exact times.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "what these tests share stops them where something is missing"
+)]
+
 mod common;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,13 @@
 //! What a listing is when the cloud, its network or its tenants misbehave:
 //! whole, or an error that says whose it is.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "what these tests share stops them where something is missing"
+)]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -111,6 +111,7 @@ impl Database {
 fn restrict(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Ok(found) if found.permissions().mode() & 0o077 == 0 => Ok(()),
         Ok(_) => std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)),
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => {

@@ -31,7 +31,7 @@ impl Layout {
         let layout = Self::empty("etc/nagios4/nagios.cfg");
         layout.copy("/etc/nagios4", "etc/nagios4");
         layout.copy("/etc/carbon", "etc/carbon");
-        layout.replace("etc/nagios4/nagios.cfg", "/etc/nagios4", &layout.path("etc/nagios4"));
+        layout.replace("etc/nagios4/nagios.cfg", "/etc/nagios4", layout.path("etc/nagios4"));
         layout.configure("etc/nagios4/conf.d/weather-balloon/hosts.cfg");
         layout
     }

@@ -139,7 +139,8 @@ mod tests {
         assert_eq!(next.as_str(), "https://h:1/compute/v2.1/servers/detail?all_tenants=1&marker=a");
         let next = way.follow("?marker=b", "x").unwrap();
         assert_eq!(next.as_str(), "https://h:1/compute/v2.1/servers/detail?marker=b");
-        for bad in ["https://other:1/?marker=c", "?marker=a", start.as_str(), "http://", "//o/"] {
+        let seen = "?all_tenants=1&marker=a";
+        for bad in ["https://other:1/?marker=c", seen, start.as_str(), "http://", "//o/"] {
             assert!(way.follow(bad, "x").is_err(), "{bad}");
         }
     }
