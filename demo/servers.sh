@@ -31,6 +31,8 @@ EOT
 write_nagios() {
   local n=$D/nagios
   mkdir -p "$n"/{objects,templates,hosts,checkresults,perfdata,rw,archives}
+  # As setup makes it: for Nagios and the appliance both to write.
+  chmod 2770 "$n/perfdata"
   chmod 2710 "$n/rw"
   printf '$USER1$=%s\n' "$plugins" > "$n/resource.cfg"
   cat > "$n/nagios.cfg" <<EOT

@@ -334,7 +334,7 @@ fn nagios_shows_what_its_own_check_of_us_says() {
         });
     };
     wait_shown("plugin_output=WEATHER-BALLOON OK - no hosts were set yet");
-    wait_shown("performance_data=watched=0;;;0 unwatched=0;;;0 restarts=0c");
+    wait_shown("watched=0;;;0 unwatched=0;;;0");
     appliance.stop();
     wait_shown("plugin_output=WEATHER-BALLOON CRITICAL - cannot reach the daemon");
 }

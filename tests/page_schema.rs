@@ -45,7 +45,7 @@ fn hold(examples: u32, seconds: u32) {
 
 #[test]
 fn answers_are_as_the_document_says() {
-    hold(5, 20);
+    hold(5, 60);
 }
 
 /// cargo test --test page_schema -- --ignored

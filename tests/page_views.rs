@@ -57,7 +57,7 @@ fn a_running_appliance_shows_every_view() {
         ("/hosts?search=A-1&source=rpc", 200, "vm a-1"),
         ("/hosts?search=zzz", 200, "0 hosts"),
         ("/hosts?source=moon", 400, "moon"),
-        ("/hosts/a-1", 200, "no source of metrics is configured"),
+        ("/hosts/a-1", 200, "Nothing was measured in this time"),
         ("/hosts/a-1?span=7d", 200, "Measured in 7 days"),
         ("/hosts/a-1?span=9d", 400, "24h, 7d and 90d"),
         ("/hosts/none", 404, "no source has a machine"),

@@ -297,7 +297,10 @@ fn a_full_disk_stops_nothing_that_is_there() {
 fn points_that_never_appear_are_told() {
     // A minute goes by from one series to the next.
     let graphite = Graphite::start_creating("1");
-    let nagios = Nagios::new(Settings::default());
+    let nagios = Nagios::new(Settings { perfdata_interval: Some(2), ..Settings::default() });
+    // As setup makes it.
+    let both = std::os::unix::fs::PermissionsExt::from_mode(0o2770);
+    std::fs::set_permissions(nagios.spool(), both).unwrap();
     let more = "read_back_interval = \"1s\"";
     let appliance = Appliance::start_new(&nagios, "", &sections(&nagios, &graphite, more));
     let mut wanted = Points::new();
