@@ -310,10 +310,10 @@ fn points_that_never_appear_are_told() {
     }
     let told = wait_until("the trouble", || status(&appliance).read_back_trouble);
     assert!(told.contains("MAX_CREATES_PER_MINUTE"), "{told}");
-    let out = appliance.cli(&["check", "perfdata"]);
+    let out = appliance.cli(&["check", "carbon"]);
     let said = String::from_utf8(out.stdout).unwrap();
     assert!(
-        out.status.code() == Some(1) && said.contains("WARNING - Graphite does not show"),
+        out.status.code() == Some(1) && said.contains("Graphite does not show"),
         "{said}"
     );
 }
