@@ -24,7 +24,7 @@ use weather_balloon::nagios::{Config, Nagios as Part};
 use super::keeper;
 
 pub const BINARY: &str = "/usr/sbin/nagios4";
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Polls until `look` finds something.
 pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
