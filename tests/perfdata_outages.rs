@@ -312,10 +312,7 @@ fn points_that_never_appear_are_told() {
     assert!(told.contains("MAX_CREATES_PER_MINUTE"), "{told}");
     let out = appliance.cli(&["check", "carbon"]);
     let said = String::from_utf8(out.stdout).unwrap();
-    assert!(
-        out.status.code() == Some(1) && said.contains("Graphite does not show"),
-        "{said}"
-    );
+    assert!(out.status.code() == Some(1) && said.contains("Graphite does not show"), "{said}");
 }
 
 #[test]
