@@ -1,9 +1,9 @@
 #!/bin/bash
 # The appliance with a real Nagios and NRPE on loopback: 50 hosts go in through
 # Thrift, Nagios proves that it reads them and checks them, and what it measured
-# comes back from the appliance's own archive as a plot. A small cloud with a
-# changing fleet is polled beside them, and its users are ranked. With GRAPHITE=1 it goes
-# to a real Carbon and comes back from a real graphite-web. Runs until Ctrl-C;
+# comes back from the appliance's own archive as a plot. With GRAPHITE=1 it goes to
+# a real Carbon and comes back from a real graphite-web. A small cloud with a
+# changing fleet is polled beside them, and its users are ranked. Runs until Ctrl-C;
 # with ONCE=1 it ends by itself, with status 0 only if all of it worked. KEEP=1
 # keeps the directory.
 set -euo pipefail
