@@ -327,16 +327,18 @@ fn nagios_shows_what_its_own_check_of_us_says() {
     let (mut nagios, mut appliance) = (nagios, appliance);
     nagios.start();
     appliance.start();
-    let wait_shown = |words: &str| {
-        wait_until(&format!("{words:?} in Nagios"), || {
+    let wait_shown = |key: &str, words: &str| {
+        wait_until(&format!("{key} with {words:?} in Nagios"), || {
             let status = fs::read(nagios.status_file()).unwrap_or_default();
-            String::from_utf8_lossy(&status).contains(words).then_some(())
+            let text = String::from_utf8_lossy(&status);
+            let mut values = text.lines().filter_map(|line| line.trim().strip_prefix(key));
+            values.any(|value| value.contains(words)).then_some(())
         });
     };
-    wait_shown("plugin_output=WEATHER-BALLOON OK - no hosts were set yet");
-    wait_shown("watched=0;;;0 unwatched=0;;;0");
+    wait_shown("plugin_output=", "WEATHER-BALLOON OK - no hosts were set yet");
+    wait_shown("performance_data=", "watched=0;;;0 unwatched=0;;;0");
     appliance.stop();
-    wait_shown("plugin_output=WEATHER-BALLOON CRITICAL - cannot reach the daemon");
+    wait_shown("plugin_output=", "WEATHER-BALLOON CRITICAL - cannot reach the daemon");
 }
 
 #[test]
