@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use common::appliance::{Appliance, given};
 use common::cloud::{
-    QUICK, age_absences, gone, hide, section, section_every, start, status, sync, wait_polled,
-    watched, write_password, write_secret,
+    QUICK, age_absences, gone, hide, section, section_every, start, status, sync, wait_clock,
+    wait_polled, watched, write_password, write_secret,
 };
 use common::moto::Moto;
 use common::nagios::{Nagios, Settings, wait_until};
@@ -139,12 +139,6 @@ fn vanish(appliance: &Appliance, fake: &OpenStack, ids: &[String]) {
     wait_clock();
     age_absences(appliance);
     sync(appliance, "east").unwrap();
-}
-
-/// The fake tells whole seconds, and a listing of the same second is the same
-/// listing.
-fn wait_clock() {
-    std::thread::sleep(std::time::Duration::from_millis(1100));
 }
 
 #[test]

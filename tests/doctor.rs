@@ -12,7 +12,7 @@ use std::fs;
 
 use common::appliance::{Appliance, BINARY, given};
 use common::carbon::Carbon;
-use common::cloud::{age_absences, hide, start, sync, wait_polled};
+use common::cloud::{age_absences, hide, start, sync, wait_clock, wait_polled};
 use common::nagios::{Nagios, Settings};
 use common::openstack::OpenStack;
 use serde_json::Value;
@@ -140,6 +140,7 @@ fn faults_of_archive_ledger_and_clouds_are_named() {
     let hidden = hide(&fake);
     hidden.lock().unwrap().extend(ids);
     sync(&appliance, "east").unwrap();
+    wait_clock();
     age_absences(&appliance);
     sync(&appliance, "east").unwrap();
     names(&appliance, "brake", "east", "WARN");

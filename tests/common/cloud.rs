@@ -111,6 +111,16 @@ pub fn hide(fake: &OpenStack) -> Hidden {
     hidden
 }
 
+/// The fake tells whole seconds, and a listing of the same second is the same
+/// listing: waits for the next one.
+pub fn wait_clock() {
+    let second = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let now = second();
+    while second() == now {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
 /// What was absent since the last listing is so since 400 seconds.
 pub fn age_absences(appliance: &Appliance) {
     let ledger = rusqlite::Connection::open(appliance.path("state/ledger.db")).unwrap();
