@@ -4,8 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::hosts::WatchedHost;
 use crate::metrics::{Metrics, Question, Source};
-use crate::model::{HostId, MetricKey, MetricNode};
-use crate::nagios::HostSeen;
+use crate::model::{HostId, HostSeen, HostState, MetricKey, MetricNode, ServiceState};
 use crate::telemetry::sentence;
 
 use super::nagios::seconds;
@@ -178,7 +177,9 @@ impl Hop {
     fn nagios(self, seen: &HostSeen) -> Finding {
         match seen.last_check {
             None => self.ok("Nagios has it; its own check comes by Nagios's schedule"),
-            Some(time) if seen.up => self.ok(format!("Nagios saw it up {} ago", since(time))),
+            Some(time) if seen.state == HostState::Up => {
+                self.ok(format!("Nagios saw it up {} ago", since(time)))
+            }
             Some(time) => self
                 .warn(format!("Nagios saw it down {} ago: {}", since(time), seen.output))
                 .fix("look at the machine and the network between"),
@@ -200,7 +201,10 @@ impl Hop {
             );
         };
         // Those that cannot be asked say UNKNOWN, or CRITICAL about the socket.
-        let silent: Vec<_> = checked.iter().filter(|one| !one.measured && one.state >= 2).collect();
+        let silent: Vec<_> = checked
+            .iter()
+            .filter(|one| !one.measured && one.state >= ServiceState::Critical)
+            .collect();
         match silent.first() {
             Some(one) if silent.len() == checked.len() => self
                 .fail(format!(

@@ -8,6 +8,7 @@ mod instance;
 mod metric;
 mod rows;
 mod sample;
+mod seen;
 mod segment;
 mod sighting;
 mod source;
@@ -22,6 +23,7 @@ pub use rows::{CloudRow, FlavorRow, GapRow, SegmentRow, UserRow};
 pub use sample::{
     MetricPath, PathBuffer, PathFault, Sample, compare_labels, is_clean_label, label_fingerprint,
 };
+pub use seen::{HostSeen, HostState, ServiceCounts, ServiceSeen, ServiceState, Standing};
 pub use segment::{Moment, Segment, TimeSource};
 pub use sighting::{Departure, Event, EventKind, Sighting, SightingFault};
 pub use source::{Source, SourceFault};

@@ -1,14 +1,15 @@
 //! Looks at Nagios that change nothing: for whoever asks how it is.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::model::HostId;
+use crate::model::{HostId, HostSeen, Standing};
 
 use super::main_config::MainConfig;
 use super::places::Places;
-use super::{CommandError, Error, HostSeen, Nagios, candidate, command, seen, templates};
+use super::{CommandError, Error, Nagios, candidate, command, seen, templates};
 
 /// How fresh what Nagios tells is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +112,19 @@ impl Nagios {
         self.on_disk(move |nagios| {
             let path = nagios.path(nagios.config.status_file.as_ref(), "status_file")?;
             seen::last_seen(&path, &host).map_err(|source| Error::Read { path, source })
+        })
+        .await
+    }
+
+    /// What Nagios last saw of each host, by id; nobody while there is no
+    /// status file. Reads the whole file.
+    pub async fn standings(&self) -> Result<HashMap<Box<str>, Standing>, Error> {
+        self.on_disk(|nagios| {
+            let path = nagios.path(nagios.config.status_file.as_ref(), "status_file")?;
+            match seen::standings(&path) {
+                Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => Ok(HashMap::new()),
+                told => told.map_err(|source| Error::Read { path, source }),
+            }
         })
         .await
     }

@@ -15,6 +15,7 @@ mod places;
 mod proof;
 mod seen;
 mod status;
+mod status_lines;
 mod templates;
 mod text;
 mod verify;
@@ -33,7 +34,6 @@ pub use hosts_file::{Digest, HostsFile, LiveFile};
 pub use looks::{OtherSetting, StatusFile};
 pub use main_text::MainText;
 pub use proof::{Changed, prove};
-pub use seen::{HostSeen, ServiceSeen};
 pub use status::{Fate, ProgramStatus};
 pub use templates::{object_files, perfdata_settings};
 

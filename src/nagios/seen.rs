@@ -1,165 +1,237 @@
-//! One host in Nagios's status file.
+//! One host in Nagios's status file, or all of them at a glance.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 
+use super::status_lines::{Line, Lines, moment, number};
 use super::text;
+use crate::model::{HostSeen, HostState, ServiceSeen, ServiceState, Standing};
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HostSeen {
-    /// UTC seconds; None: not checked yet.
-    pub last_check: Option<i64>,
-    pub up: bool,
-    pub output: String,
-    /// Has its last result performance data?
-    pub measured: bool,
-    /// Sorted by description.
-    pub services: Vec<ServiceSeen>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ServiceSeen {
-    pub description: String,
-    /// UTC seconds; None: not checked yet.
-    pub last_check: Option<i64>,
-    /// 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
-    pub state: u8,
-    pub output: String,
-    pub measured: bool,
-}
-
-/// Longer than any that Nagios writes; the rest of a longer one is dropped.
-const MAX_LINE_BYTES: u64 = 64 * 1024;
 const MAX_SERVICES: usize = 1000;
 
 /// Blocks, for as long as it takes to read the file once.
 pub(super) fn last_seen(path: &Path, host: &str) -> io::Result<Option<HostSeen>> {
-    let mut file = BufReader::with_capacity(256 * 1024, File::open(path)?);
+    let mut lines = Lines::open(path)?;
     let mut found = None::<HostSeen>;
     let mut services = Vec::new();
     let mut block = Block::default();
-    let mut line = Vec::new();
-    while next_line(&mut file, &mut line)? {
-        let text = String::from_utf8_lossy(&line);
-        let text = text.trim();
-        if let Some(kind) = text.strip_suffix(" {") {
-            block = Block {
-                is_host: kind == "hoststatus",
-                is_service: kind == "servicestatus",
-                ..Block::default()
-            };
-        } else if text == "}" {
-            if block.ours && block.is_host {
-                found = Some(block.host());
-            } else if block.ours && block.is_service && services.len() < MAX_SERVICES {
-                services.push(block.service());
-            }
-            block = Block::default();
-        } else if let Some((key, value)) = text.split_once('=') {
-            block.take(key, value, host);
+    while let Some(line) = lines.next()? {
+        match line {
+            Line::Begin(kind) => block = Block::of(kind),
+            Line::Value(key, value) => block.take(key, value, Some(host.as_bytes())),
+            Line::End => match std::mem::take(&mut block) {
+                block if !block.ours => {}
+                block if block.kind == Kind::Host => found = Some(block.host()),
+                block if services.len() < MAX_SERVICES => services.push(block.service()),
+                _ => {}
+            },
+            Line::Other => {}
         }
     }
     services.sort_by(|a: &ServiceSeen, b| a.description.cmp(&b.description));
     Ok(found.map(|found| HostSeen { services, ..found }))
 }
 
-/// False at the end of the file.
-fn next_line(file: &mut BufReader<File>, line: &mut Vec<u8>) -> io::Result<bool> {
-    line.clear();
-    if file.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', line)? == 0 {
-        return Ok(false);
+/// By id. Blocks, for as long as it takes to read the file once.
+pub(super) fn standings(path: &Path) -> io::Result<HashMap<Box<str>, Standing>> {
+    let mut lines = Lines::open(path)?;
+    let mut found: HashMap<Box<str>, Standing> = HashMap::new();
+    let mut block = Block::default();
+    while let Some(line) = lines.next()? {
+        match line {
+            Line::Begin(kind) => block = Block::of(kind),
+            Line::Value(key, value) => block.take(key, value, None),
+            Line::End => {
+                let block = std::mem::take(&mut block);
+                // Nagios writes all hosts before their services.
+                match block.kind {
+                    Kind::Host if block.ours => {
+                        let standing = Standing { host: block.host_state(), ..Standing::default() };
+                        found.insert(block.name.into(), standing);
+                    }
+                    Kind::Service => {
+                        if let Some(of) = found.get_mut(block.name.as_str()) {
+                            of.services.add(block.service_state());
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            Line::Other => {}
+        }
     }
-    if !line.ends_with(b"\n") {
-        file.skip_until(b'\n')?;
-    }
-    Ok(true)
+    Ok(found)
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Kind {
+    Host,
+    Service,
+    #[default]
+    Other,
 }
 
 #[derive(Default)]
 struct Block {
-    is_host: bool,
-    is_service: bool,
-    /// It is about the host that is looked for.
+    kind: Kind,
+    /// It is about a host that is looked for.
     ours: bool,
+    /// Of the host, where all are looked for.
+    name: String,
     description: String,
     checked: bool,
-    last_check: i64,
-    state: u8,
+    last_check: Option<i64>,
+    last_ok: Option<i64>,
+    state: i64,
     output: String,
     measured: bool,
 }
 
 impl Block {
-    fn take(&mut self, key: &str, value: &str, host: &str) {
+    fn of(kind: &[u8]) -> Self {
+        let kind = match kind {
+            b"hoststatus" => Kind::Host,
+            b"servicestatus" => Kind::Service,
+            _ => Kind::Other,
+        };
+        Self { kind, ..Self::default() }
+    }
+
+    /// Of all hosts only the states are taken.
+    fn take(&mut self, key: &[u8], value: &[u8], only: Option<&[u8]>) {
         // The name stands first in a block.
-        if key == "host_name" && (self.is_host || self.is_service) {
-            self.ours = value == host;
+        if key == b"host_name" && self.kind != Kind::Other {
+            self.ours = only.is_none_or(|host| host == value);
+            if only.is_none() {
+                self.name = String::from_utf8_lossy(value).into_owned();
+            }
         }
         if !self.ours {
             return;
         }
         match key {
-            "service_description" => self.description = text::clean(value),
-            "has_been_checked" => self.checked = value == "1",
-            "last_check" => self.last_check = value.parse().unwrap_or(0),
-            "current_state" => self.state = value.parse().unwrap_or(3),
-            "plugin_output" => self.output = text::clean(value),
-            "performance_data" => self.measured = !value.trim().is_empty(),
+            b"has_been_checked" => self.checked = value == b"1",
+            b"current_state" => self.state = number(value),
+            _ if only.is_none() => {}
+            b"service_description" => self.description = shown(value),
+            b"last_check" => self.last_check = moment(value),
+            b"last_time_ok" => self.last_ok = moment(value),
+            b"plugin_output" => self.output = shown(value),
+            b"performance_data" => self.measured = !value.trim_ascii().is_empty(),
             _ => {}
         }
     }
 
-    fn last_check(&self) -> Option<i64> {
-        (self.checked && self.last_check > 0).then_some(self.last_check)
+    fn host_state(&self) -> HostState {
+        match self.state {
+            _ if !self.checked => HostState::Pending,
+            0 => HostState::Up,
+            1 => HostState::Down,
+            _ => HostState::Unreachable,
+        }
     }
 
-    fn host(&self) -> HostSeen {
+    fn service_state(&self) -> ServiceState {
+        match self.state {
+            _ if !self.checked => ServiceState::Pending,
+            0 => ServiceState::Ok,
+            1 => ServiceState::Warning,
+            2 => ServiceState::Critical,
+            _ => ServiceState::Unknown,
+        }
+    }
+
+    fn host(self) -> HostSeen {
         HostSeen {
-            last_check: self.last_check(),
-            up: self.state == 0,
-            output: self.output.clone(),
+            state: self.host_state(),
+            last_check: self.last_check.filter(|_| self.checked),
+            output: self.output,
             measured: self.measured,
             services: Vec::new(),
         }
     }
 
-    fn service(&self) -> ServiceSeen {
+    fn service(self) -> ServiceSeen {
         ServiceSeen {
-            description: self.description.clone(),
-            last_check: self.last_check(),
-            state: self.state,
-            output: self.output.clone(),
+            state: self.service_state(),
+            description: self.description,
+            last_check: self.last_check.filter(|_| self.checked),
+            last_ok: self.last_ok,
+            output: self.output,
             measured: self.measured,
         }
     }
 }
 
+fn shown(value: &[u8]) -> String {
+    text::clean(&String::from_utf8_lossy(value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ServiceCounts;
+
+    const STATUS: &str = "info {\n\tcreated=1\n\t}\n\n\
+        hoststatus {\n\thost_name=a\n\thas_been_checked=1\n\tcurrent_state=1\n\t}\n\
+        hoststatus {\n\thost_name=b\n\thas_been_checked=1\n\tlast_check=77\n\tcurrent_state=0\n\
+        \tplugin_output=PING = ok\n\tperformance_data=rta=1ms\n\t}\n\
+        servicestatus {\n\thost_name=b\n\tservice_description=z\n\tcurrent_state=3\n\thas_been_checked=1\n\tlast_check=5\n\tlast_time_ok=4\n\
+        \tplugin_output=<b>} hoststatus {\n\t}\n\
+        servicestatus {\n\thost_name=b\n\tservice_description=c\n\t}\n\
+        servicestatus {\n\thost_name=a\n\tservice_description=z\n\tcurrent_state=0\n\thas_been_checked=1\n\t}\n\
+        servicestatus {\n\thost_name=nobody\n\tservice_description=z\n\t}\n";
+
+    fn written(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("status.dat");
+        crate::disk::replace(&path, text.as_bytes(), 0o600).unwrap();
+        (dir, path)
+    }
 
     #[test]
     fn one_host_is_found_among_others() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("status.dat");
-        let text = "info {\n\tcreated=1\n\t}\n\nhoststatus {\n\thost_name=a\n\tcurrent_state=1\n\t}\n\
-            hoststatus {\n\thost_name=b\n\thas_been_checked=1\n\tlast_check=77\n\tcurrent_state=0\n\
-            \tplugin_output=PING = ok\n\tperformance_data=rta=1ms\n\t}\n\
-            servicestatus {\n\thost_name=b\n\tservice_description=z\n\tcurrent_state=3\n\thas_been_checked=1\n\tlast_check=5\n\t}\n\
-            servicestatus {\n\thost_name=b\n\tservice_description=c\n\t}\n\
-            servicestatus {\n\thost_name=a\n\tservice_description=z\n\t}\n";
-        crate::disk::replace(&path, text.as_bytes(), 0o600).unwrap();
+        let (_dir, path) = written(STATUS);
         let seen = last_seen(&path, "b").unwrap().unwrap();
-        assert_eq!((seen.last_check, seen.up, seen.measured), (Some(77), true, true));
+        assert_eq!((seen.last_check, seen.state, seen.measured), (Some(77), HostState::Up, true));
         assert_eq!(seen.output, "PING = ok");
         let services: Vec<_> = seen
             .services
             .iter()
-            .map(|one| (one.description.as_str(), one.last_check, one.state))
+            .map(|one| (one.description.as_str(), one.last_check, one.last_ok, one.state))
             .collect();
-        assert_eq!(services, [("c", None, 0), ("z", Some(5), 3)]);
+        let wanted = [
+            ("c", None, None, ServiceState::Pending),
+            ("z", Some(5), Some(4), ServiceState::Unknown),
+        ];
+        assert_eq!(services, wanted);
+        assert_eq!(seen.services[1].output, "<b>} hoststatus {");
         assert_eq!(last_seen(&path, "c").unwrap(), None);
-        assert!(!last_seen(&path, "a").unwrap().unwrap().up);
+        assert_eq!(last_seen(&path, "a").unwrap().unwrap().state, HostState::Down);
+    }
+
+    #[test]
+    fn all_are_seen_at_a_glance() {
+        let (_dir, path) = written(STATUS);
+        let found = standings(&path).unwrap();
+        assert_eq!(found.len(), 2);
+        let one = ServiceCounts { pending: 1, unknown: 1, ..ServiceCounts::default() };
+        assert_eq!(found["b"], Standing { host: HostState::Up, services: one });
+        assert!(found["a"].is_trouble() && found["b"].is_trouble());
+        let calm = ServiceCounts { ok: 8, pending: 1, ..ServiceCounts::default() };
+        assert!(!Standing { host: HostState::Up, services: calm }.is_trouble());
+    }
+
+    #[test]
+    fn a_plugin_with_very_much_to_say_is_cut_and_hides_nothing() {
+        let long = "x".repeat(1 << 20);
+        let text = format!(
+            "hoststatus {{\n\thost_name=a\n\tplugin_output={long}\n\thas_been_checked=1\n\t}}\n"
+        );
+        let (_dir, path) = written(&text);
+        let seen = last_seen(&path, "a").unwrap().unwrap();
+        assert_eq!(seen.state, HostState::Up);
+        assert!(seen.output.len() < 1100, "{} bytes", seen.output.len());
     }
 }
