@@ -35,7 +35,8 @@ fn open_state(commands: &Commands) -> State {
 async fn record(state: &State, name: &str) {
     let given = [GivenHost { id: name.into(), display_name: name.into(), address: "::1".into() }];
     let set = HostSet::parse(&given).unwrap();
-    let new = NewGeneration { source: Source::Rpc, set, forced: false, restores: None };
+    let new =
+        NewGeneration { source: Source::Rpc, set, forced: false, restores: None, caller: None };
     state.record(vec![new], SystemTime::now()).await.unwrap();
 }
 

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use weather_balloon::model::{GivenHost, HostSet, Source};
+use weather_balloon::model::{GivenHost, HostId, HostSet, Source};
 use weather_balloon::state::{
     Applied, Config, Error, GenerationState, Judgement, NewGeneration, Recorded, State,
 };
@@ -22,7 +22,7 @@ fn set(ids: &[&str]) -> HostSet {
 }
 
 fn new(source: Source, ids: &[&str]) -> NewGeneration {
-    NewGeneration { source, set: set(ids), forced: false, restores: None }
+    NewGeneration { source, set: set(ids), forced: false, restores: None, caller: None }
 }
 
 fn open(dir: &std::path::Path) -> Result<State, Error> {
@@ -143,6 +143,25 @@ async fn history_is_bounded_and_a_burst_does_not_push_it_out() {
     let oldest = history.iter().rfind(|one| one.live.is_some()).unwrap();
     assert!(state.set_of(oldest.number).await.unwrap().is_some());
     assert!(state.set_of(1).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_host_is_found_in_each_generation_with_who_asked_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = open(dir.path()).unwrap();
+    let caller = Some("Thrift, 127.0.0.1:4711".into());
+    record(&state, NewGeneration { caller, ..new(Source::Rpc, &["a", "b"]) }).await;
+    record(&state, new(Source::Cloud("east".into()), &["c"])).await;
+    record(&state, new(Source::Rpc, &["a"])).await;
+    let found = state.appearances(&HostId::parse("b").unwrap()).await.unwrap();
+    let told: Vec<_> = found
+        .iter()
+        .map(|(one, host)| (one.number, one.caller.as_deref(), host.as_ref().map(|b| &b.id)))
+        .collect();
+    let set = set(&["b"]);
+    let host = set.iter().next().map(|b| &b.id);
+    assert_eq!(told, [(1, Some("Thrift, 127.0.0.1:4711"), host), (2, None, None), (3, None, None)]);
+    assert_eq!(found[0].1.as_ref(), set.iter().next());
 }
 
 #[tokio::test]

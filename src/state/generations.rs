@@ -55,6 +55,8 @@ pub struct Generation {
     pub forced: bool,
     /// For a rollback: the generation whose set this is.
     pub restores: Option<i64>,
+    /// From where it was asked for, as the door saw it.
+    pub caller: Option<Box<str>>,
 }
 
 /// A replacement that is about to be recorded.
@@ -64,6 +66,7 @@ pub struct NewGeneration {
     pub set: HostSet,
     pub forced: bool,
     pub restores: Option<i64>,
+    pub caller: Option<Box<str>>,
 }
 
 /// What became of a [`NewGeneration`].
@@ -328,10 +331,10 @@ impl State {
     }
 }
 
-const COLUMNS: &str = "number, source, state, host_count, created_at, live_at, proved_at, reason, \
-                       forced, restores";
+pub(super) const COLUMNS: &str = "number, source, state, host_count, created_at, live_at, proved_at, \
+                                  reason, forced, restores, caller";
 
-fn generation(row: &Row<'_>) -> rusqlite::Result<Generation> {
+pub(super) fn generation(row: &Row<'_>) -> rusqlite::Result<Generation> {
     let spoiled = |column: usize, text: String| {
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, text.into())
     };
@@ -349,13 +352,14 @@ fn generation(row: &Row<'_>) -> rusqlite::Result<Generation> {
         reason: row.get(7)?,
         forced: row.get(8)?,
         restores: row.get(9)?,
+        caller: row.get::<_, Option<String>>(10)?.map(Into::into),
     })
 }
 
 fn live_set(row: &Row<'_>) -> rusqlite::Result<LiveSet> {
-    let json: String = row.get(10)?;
+    let json: String = row.get("hosts")?;
     let set = host_set::read(&json).map_err(|fault| {
-        rusqlite::Error::FromSqlConversionFailure(10, rusqlite::types::Type::Text, fault.into())
+        rusqlite::Error::FromSqlConversionFailure(11, rusqlite::types::Type::Text, fault.into())
     })?;
     Ok(LiveSet { generation: generation(row)?, set })
 }
@@ -401,9 +405,9 @@ fn record(tx: &Transaction<'_>, new: NewGeneration, now: SystemTime) -> rusqlite
     )?;
     let host_count = new.set.len();
     tx.execute(
-        "INSERT INTO generation (source, state, set_digest, host_count, created_at, forced, restores)
-         VALUES (?1, 'pending', ?2, ?3, ?4, ?5, ?6)",
-        params![source, kept.digest, host_count, to_millis(now), new.forced, new.restores],
+        "INSERT INTO generation (source, state, set_digest, host_count, created_at, forced, restores, caller)
+         VALUES (?1, 'pending', ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![source, kept.digest, host_count, to_millis(now), new.forced, new.restores, new.caller],
     )?;
     Ok(Recorded::Pending(Generation {
         number: tx.last_insert_rowid(),
@@ -416,6 +420,7 @@ fn record(tx: &Transaction<'_>, new: NewGeneration, now: SystemTime) -> rusqlite
         reason: None,
         forced: new.forced,
         restores: new.restores,
+        caller: new.caller,
     }))
 }
 

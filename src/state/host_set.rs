@@ -3,7 +3,7 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{Host, HostSet};
+use crate::model::{Host, HostId, HostSet};
 
 /// Names a set by its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +64,22 @@ pub(super) fn read(json: &str) -> Result<HostSet, String> {
     HostSet::restore(hosts).map_err(|faults| faults.to_string())
 }
 
+/// One host of a kept set, without reading the others.
+pub(super) fn find(json: &str, id: &HostId) -> Result<Option<Host>, String> {
+    // A quote inside of a JSON string stands behind a backslash, so that this
+    // is found where a row begins and nowhere else.
+    let head = format!("[\"{id}\",");
+    let Some(at) = memchr::memmem::find(json.as_bytes(), head.as_bytes()) else { return Ok(None) };
+    let mut rows = serde_json::Deserializer::from_str(&json[at..]).into_iter::<OwnedRow>();
+    match rows.next() {
+        Some(Ok((id, address, display_name, given))) => {
+            Host::restore(&id, &address, &display_name, given).map(Some)
+        }
+        Some(Err(fault)) => Err(fault.to_string()),
+        None => Ok(None),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +100,26 @@ mod tests {
         let kept = KeptSet::of(&set);
         assert_eq!(read(&kept.json).unwrap(), set);
         assert_eq!(KeptSet::of(&read(&kept.json).unwrap()).digest, kept.digest);
+    }
+
+    #[test]
+    fn one_host_is_found_among_names_that_look_like_it() {
+        let given = |id: &str, name: &str| GivenHost {
+            id: id.into(),
+            display_name: name.into(),
+            address: "10.0.0.1".into(),
+        };
+        let liar = "[\"b\",\"6.6.6.6\",\"x\",null],[\"b\",";
+        let hosts = [given("a", liar), given("ab", "b"), given("b", "the one"), given("c", liar)];
+        let set = HostSet::parse(&hosts).unwrap();
+        let json = KeptSet::of(&set).json;
+        for host in &set {
+            assert_eq!(find(&json, &host.id).unwrap().as_ref(), Some(host));
+        }
+        for absent in ["d", "x", "B", "1.2.3.4"] {
+            assert_eq!(find(&json, &HostId::parse(absent).unwrap()).unwrap(), None);
+        }
+        assert!(find("[[\"b\",1", &HostId::parse("b").unwrap()).is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod absences;
 mod generations;
 mod host_set;
 mod shipped;
+mod trail;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
