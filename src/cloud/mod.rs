@@ -11,6 +11,7 @@ mod config;
 mod kinds;
 mod lease;
 mod name;
+mod owners;
 mod poller;
 mod records;
 mod round;
@@ -38,6 +39,7 @@ pub use config::Config;
 pub use kinds::Kind;
 pub use lease::{LeaseKeeper, Standing};
 pub use name::CloudName;
+pub use owners::{Owners, Ownership};
 pub use poller::Poller;
 pub use round::{Ground, Outcome, Round, Shown};
 pub use staff::{StaffKeeper, StaffView};
@@ -214,6 +216,11 @@ impl Clouds {
             CloudView { clashes: clashes.iter().map(ToString::to_string).collect(), ..view }
         });
         polled.chain(self.left_over()).collect()
+    }
+
+    /// Whose the hosts are, as the clouds said last.
+    pub fn ownership(&self) -> Ownership {
+        Ownership::new(self.pollers.values().map(|line| Arc::clone(&line.view.borrow().owners)))
     }
 
     /// How this appliance stands to the ledger; absent: no cloud or no ledger.

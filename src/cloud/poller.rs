@@ -25,7 +25,7 @@ use super::records::Records;
 use super::round::{Ground, Outcome, Round, Shown};
 use super::schedule::{Ending, Schedule};
 use super::view::{CloudView, HeldView, MAX_HELD, Role, token};
-use super::{CloudName, Error};
+use super::{CloudName, Error, Owners, owners};
 
 #[derive(Debug)]
 pub(super) enum Request {
@@ -174,6 +174,11 @@ impl Poller {
                 self.ask(None).await
             }
         };
+        let failed = u64::from(outcome.is_err());
+        self.published.send_modify(|view| {
+            view.polls += 1;
+            view.failed_polls += failed;
+        });
         match outcome {
             Ok(()) => {
                 if self.published.borrow().error.is_some() {
@@ -291,6 +296,7 @@ impl Poller {
                 return self.pass_on(&listing, &watched).await;
             }
         };
+        self.name_owners(owners::listed(&self.name, &listing, Some(&view)));
         let ground = Ground {
             cloud: self.name.clone(),
             view,
@@ -365,6 +371,7 @@ impl Poller {
 
     /// Listing, Nagios.
     async fn pass_on(&mut self, listing: &Listing, watched: &HostSet) -> Result<Shown, Fault> {
+        self.name_owners(owners::listed(&self.name, listing, None));
         let (hosts, absences, shown) = without_ledger(&self.name, listing, watched, &self.absences);
         self.save(absences).await.map_err(Fault::Here)?;
         self.watch(hosts).await?;
@@ -381,6 +388,7 @@ impl Poller {
             self.show(Role::Follows, Shown::default());
             return Ok(());
         };
+        self.name_owners(owners::kept(&self.name, &view));
         let (hosts, shown) = following(&self.name, &view, &watched);
         // Who polls decides what is held.
         self.save(Vec::new()).await.map_err(Fault::Here)?;
@@ -407,6 +415,10 @@ impl Poller {
             self.absences = absences;
         }
         Ok(())
+    }
+
+    fn name_owners(&self, owners: Owners) {
+        self.published.send_modify(|view| view.owners = Arc::new(owners));
     }
 
     fn trouble(&self, told: Option<String>) {

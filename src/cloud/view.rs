@@ -1,11 +1,14 @@
 //! What is shown of a cloud.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
 use crate::model::{Address, HostId, InstanceId};
 use crate::providers::Blame;
 use crate::state::{Absence, HeldBy};
 
+use super::Owners;
 use super::round::Shown;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +37,12 @@ pub struct CloudView {
     pub clashes: Vec<String>,
     /// Hosts of this cloud that Nagios is to watch.
     pub watched: usize,
+    /// Whose its instances are, by the host that each would be.
+    pub owners: Arc<Owners>,
+    /// Since this process started.
+    pub polls: u64,
+    /// Those of them that gave nothing.
+    pub failed_polls: u64,
     /// Seconds by which the cloud's clock is ahead of ours.
     pub skew: i64,
     /// The first of them.

@@ -12,9 +12,12 @@ mod first_checks;
 mod keeper;
 mod pacer;
 mod restarter;
+mod sight;
+mod trail;
 mod union;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,9 +34,12 @@ pub use config::Config;
 pub use first_checks::FirstChecks;
 pub use keeper::Keeper;
 pub use restarter::Restarter;
+pub use sight::Standings;
+pub use trail::{Deed, Step};
 
 use keeper::Command;
 use restarter::Progress;
+use sight::Sight;
 use union::Sets;
 
 /// A host of the union of all sources.
@@ -143,6 +149,9 @@ pub struct Hosts {
     progress: watch::Receiver<Progress>,
     nodes: watch::Receiver<Arc<HashSet<Box<str>>>>,
     state: Option<Arc<State>>,
+    sight: Sight,
+    /// On whose behalf this handle replaces sets.
+    caller: Option<Box<str>>,
 }
 
 /// What the keeper shows to everybody.
@@ -179,7 +188,9 @@ impl Hosts {
         let (first_checks, newcomers) = FirstChecks::new();
         let (keeper, published, nodes) =
             Keeper::load(config, nagios, Arc::clone(&state), waiting, link, newcomers).await?;
-        let hosts = Self { commands, published, progress, nodes, state: Some(state) };
+        let sight = Sight::default();
+        let hosts =
+            Self { commands, published, progress, nodes, state: Some(state), sight, caller: None };
         Ok((hosts, keeper, restarter, first_checks))
     }
 
@@ -190,7 +201,13 @@ impl Hosts {
         let (_, published) = watch::channel(Arc::default());
         let (_, progress) = watch::channel(Progress::default());
         let (_, nodes) = watch::channel(Arc::default());
-        Self { commands, published, progress, nodes, state: None }
+        let sight = Sight::default();
+        Self { commands, published, progress, nodes, state: None, sight, caller: None }
+    }
+
+    /// A handle whose replacements tell that they were asked for from there.
+    pub fn called_from(&self, caller: impl fmt::Display) -> Self {
+        Self { caller: Some(caller.to_string().into()), ..self.clone() }
     }
 
     /// Replaces the set of one source. Returns when this set, or a later one
@@ -201,7 +218,8 @@ impl Hosts {
         set: HostSet,
         force: bool,
     ) -> Result<Generation, ReplaceError> {
-        self.submit(NewGeneration { source, set, forced: force, restores: None }).await
+        let caller = self.caller.clone();
+        self.submit(NewGeneration { source, set, forced: force, restores: None, caller }).await
     }
 
     /// Restores the RPC's set of an earlier generation.
@@ -217,6 +235,7 @@ impl Hosts {
             set: kept.set,
             forced: force,
             restores: Some(number),
+            caller: self.caller.clone(),
         };
         Ok(self.submit(new).await?)
     }
@@ -294,7 +313,7 @@ impl Hosts {
         &self,
         hosts: HashSet<HostId>,
     ) -> Result<HashMap<HostId, i64>, ReplaceError> {
-        let nagios = self.published.borrow().nagios.clone().ok_or_else(|| self.gone())?;
+        let nagios = self.nagios()?;
         nagios.last_ok(hosts).await.map_err(|fault| ReplaceError::Unavailable(sentence(&fault)))
     }
 

@@ -1,5 +1,6 @@
 //! What each method does, in terms of the parts below.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -34,7 +35,12 @@ const DAY: i64 = 86_400;
 /// Comparing more hosts than this is left to a blocking thread.
 const MANY_HOSTS: usize = 2_000;
 
-pub(super) async fn answer(services: &Services, call: Call) -> Result<Reply, Failure> {
+pub(super) async fn answer(
+    services: &Services,
+    call: Call,
+    from: impl Display,
+) -> Result<Reply, Failure> {
+    let caller = || services.hosts.called_from(format_args!("Thrift, {from}"));
     match call {
         Call::GetMetrics { host_name, key } => {
             let question = question(&host_name, &key)?;
@@ -43,9 +49,9 @@ pub(super) async fn answer(services: &Services, call: Call) -> Result<Reply, Fai
         Call::QueryMetrics(asked) => {
             metrics(&services.metrics, &windowed(asked, SystemTime::now())?).await
         }
-        Call::SetHosts(set) => replace(&services.hosts, set, false).await.map(|_| Reply::Done),
+        Call::SetHosts(set) => replace(&caller(), set, false).await.map(|_| Reply::Done),
         Call::ReplaceHosts(set, force) => {
-            replace(&services.hosts, set, force).await.map(Reply::Generation)
+            replace(&caller(), set, force).await.map(Reply::Generation)
         }
         Call::DiffHosts(set) => diff(&services.hosts, set).await,
         Call::GetHosts => Ok(Reply::View(services.hosts.view())),
@@ -57,7 +63,7 @@ pub(super) async fn answer(services: &Services, call: Call) -> Result<Reply, Fai
             kept.map(Reply::History).map_err(failed_replace)
         }
         Call::Rollback(number, force) => {
-            let restored = services.hosts.rollback(number, force).await;
+            let restored = caller().rollback(number, force).await;
             restored.map(Reply::Generation).map_err(|fault| match fault {
                 RollbackError::Replace(fault) => failed_replace(fault),
                 unknown @ RollbackError::Unknown(_) => Failure::BadQuestion(sentence(&unknown)),
@@ -139,7 +145,7 @@ fn question(host_name: &str, key: &str) -> Result<Question, Failure> {
     Ok(Question { node, key, window: None, max_points: None, source: Default::default() })
 }
 
-fn bad_host(name: &str, reason: impl std::fmt::Display) -> Failure {
+fn bad_host(name: &str, reason: impl Display) -> Failure {
     let shown = &name[..name.floor_char_boundary(HostId::MAX_BYTES)];
     Failure::BadQuestion(format!("the host name {shown:?} {reason}"))
 }

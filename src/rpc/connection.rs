@@ -85,14 +85,16 @@ impl Shared {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Peer {
     Tcp(std::net::SocketAddr),
-    Unix,
+    /// Of this user, where the kernel tells.
+    Unix(Option<u32>),
 }
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Peer::Tcp(address) => address.fmt(f),
-            Peer::Unix => f.write_str("unix"),
+            Peer::Unix(Some(uid)) => write!(f, "unix, user {uid}"),
+            Peer::Unix(None) => f.write_str("unix"),
         }
     }
 }
@@ -292,7 +294,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         share: Share,
         arguments: usize,
     ) -> Result<Reply, Failure> {
-        let shared = &self.shared;
+        let (shared, peer) = (&self.shared, self.peer);
         // On the heap, because an idle connection should not carry the room
         // for everything a call may do.
         let work = Box::pin(async move {
@@ -305,7 +307,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             } else {
                 decode_heavy(shared, method, form, message, arguments).await
             };
-            answer(&shared.services, call?).await
+            answer(&shared.services, call?, peer).await
         });
         match timeout(shared.call_timeout, contained(method, work)).await {
             Ok(reply) => reply,

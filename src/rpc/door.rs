@@ -117,7 +117,7 @@ impl Guests {
     fn admit(&mut self, accepted: Accepted, handshake: Duration) {
         let peer = match &accepted {
             Accepted::Tcp(_, peer) | Accepted::Tls(_, peer, _) => Peer::Tcp(*peer),
-            Accepted::Unix(_) => Peer::Unix,
+            Accepted::Unix(stream) => Peer::Unix(stream.peer_cred().ok().map(|of| of.uid())),
         };
         if self.known.len() >= self.max && !self.close_oldest_idle() {
             self.shared.journal.say(format_args!(

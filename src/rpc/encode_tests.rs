@@ -157,6 +157,7 @@ fn every_method_has_its_reply_in_every_form() {
         reason: Some("x".to_owned()),
         forced: true,
         restores: None,
+        caller: None,
     };
     for form in forms() {
         let to = Addressee { form, sequence: -7 };
