@@ -26,7 +26,7 @@ use tower_service::Service;
 use crate::listen::{self, Accepted, Endpoint, Listeners};
 use crate::settings::{SecretError, read_secret};
 
-use super::guard::{Guard, Local, watch};
+use super::guard::{Guard, Visitor, watch};
 use super::problem::Problem;
 use super::{App, Config, Services, api, exposition, page};
 
@@ -161,17 +161,20 @@ struct Guest {
 impl Guest {
     async fn welcome(self, accepted: Accepted) {
         match accepted {
-            Accepted::Tcp(stream, _) => self.serve(stream, false).await,
-            Accepted::Unix(stream) => self.serve(stream, true).await,
-            Accepted::Tls(stream, _, acceptor) => {
+            Accepted::Tcp(stream, peer) => self.serve(stream, Visitor::Tcp(peer)).await,
+            Accepted::Unix(stream) => {
+                let user = stream.peer_cred().ok().map(|of| of.uid());
+                self.serve(stream, Visitor::Unix(user)).await;
+            }
+            Accepted::Tls(stream, peer, acceptor) => {
                 if let Ok(Ok(stream)) = timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
-                    self.serve(stream, false).await;
+                    self.serve(stream, Visitor::Tcp(peer)).await;
                 }
             }
         }
     }
 
-    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + 'static, local: bool) {
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + 'static, visitor: Visitor) {
         let Self { router, idle, stop, permit } = self;
         let mut stream = TimeoutStream::new(stream);
         stream.set_read_timeout(Some(idle));
@@ -179,9 +182,7 @@ impl Guest {
         let service = service_fn(move |request: Request<Incoming>| {
             let mut router = router.clone();
             let mut request = request.map(Body::new);
-            if local {
-                request.extensions_mut().insert(Local);
-            }
+            request.extensions_mut().insert(visitor);
             async move { router.call(request).await }
         });
         let serving = http1::Builder::new()

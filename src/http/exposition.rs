@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 
 use super::problem::Problem;
 use super::{App, Services};
+use crate::cloud::Standing;
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
@@ -190,6 +191,16 @@ impl Views {
                 Some((label(&view.name), lag))
             }),
         )?;
+        page.counters(
+            "cloud_polls",
+            "Polls that are over",
+            all().map(|view| (label(&view.name), view.polls)),
+        )?;
+        page.counters(
+            "cloud_failed_polls",
+            "Those of them that gave nothing",
+            all().map(|view| (label(&view.name), view.failed_polls)),
+        )?;
         page.gauges(
             "cloud_failing",
             "The last poll gave nothing",
@@ -204,6 +215,17 @@ impl Views {
             "cloud_held",
             "Absences that wait for a release",
             all().map(|view| (label(&view.name), count(view.held_total))),
-        )
+        )?;
+        self.store(page)
+    }
+
+    /// Nothing where no ledger is kept.
+    fn store(&self, page: &mut Page<'_>) -> fmt::Result {
+        let standing = self.0.clouds.standing();
+        let told = |is: bool| standing.as_ref().map(|_| (Vec::new(), i64::from(is)));
+        let writes = matches!(standing, Some(Standing::Mine(_)));
+        let reached = writes || matches!(standing, Some(Standing::Theirs));
+        page.gauges("store_reached", "The ledger can be used", told(reached))?;
+        page.gauges("store_written_here", "This appliance writes it", told(writes))
     }
 }

@@ -1,7 +1,8 @@
 //! What every request passes before a handler sees it, and what every answer
 //! carries away.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -20,9 +21,24 @@ pub(super) struct Guard {
     token: Option<[u8; 32]>,
 }
 
-/// The connection came through a unix socket: no browser, so no name to check.
+/// Where a connection came from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Local;
+pub(super) enum Visitor {
+    Tcp(SocketAddr),
+    /// Through a unix socket: no browser, so no name to check. Of this user,
+    /// where the kernel tells.
+    Unix(Option<u32>),
+}
+
+impl fmt::Display for Visitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "HTTP, {address}"),
+            Self::Unix(Some(uid)) => write!(f, "HTTP, unix, user {uid}"),
+            Self::Unix(None) => f.write_str("HTTP, unix"),
+        }
+    }
+}
 
 impl Guard {
     pub(super) fn new(names: &[String], token: Option<&[u8]>) -> Self {
@@ -105,7 +121,7 @@ pub(super) async fn watch(State(app): State<App>, request: Request, next: Next) 
 
 fn examine(guard: &Guard, request: &Request) -> Result<(), Problem> {
     let headers = request.headers();
-    let local = request.extensions().get::<Local>().is_some();
+    let local = matches!(request.extensions().get(), Some(Visitor::Unix(_)));
     let hosts: Vec<_> = headers.get_all(header::HOST).iter().collect();
     let named = match hosts.as_slice() {
         [one] => one.to_str().ok(),

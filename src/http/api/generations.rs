@@ -1,13 +1,14 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Body, Path, Query};
 use crate::hosts;
 use crate::http::App;
+use crate::http::guard::Visitor;
 use crate::http::problem::Problem;
 use crate::model;
 
@@ -34,6 +35,9 @@ pub(super) struct Generation {
     /// The generation whose machines it brought back.
     #[serde(skip_serializing_if = "Option::is_none")]
     restores: Option<i64>,
+    /// From where it was asked for, as the door saw it; absent for clouds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<String>,
 }
 
 impl From<&hosts::Generation> for Generation {
@@ -49,6 +53,7 @@ impl From<&hosts::Generation> for Generation {
             reason: one.reason.clone(),
             forced: one.forced,
             restores: one.restores,
+            caller: one.caller.as_deref().map(str::to_owned),
         }
     }
 }
@@ -166,8 +171,10 @@ pub(super) struct Rollback {
 ))]
 pub(super) async fn rollback(
     State(app): State<App>,
+    Extension(from): Extension<Visitor>,
     Body(asked): Body<Rollback>,
 ) -> Result<Json<Generation>, Problem> {
-    let restored = app.services.hosts.rollback(asked.generation, asked.force).await?;
+    let hosts = app.services.hosts.called_from(from);
+    let restored = hosts.rollback(asked.generation, asked.force).await?;
     Ok(Json((&restored).into()))
 }

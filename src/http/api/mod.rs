@@ -4,6 +4,7 @@
 
 mod clouds;
 mod generations;
+mod host;
 mod hosts;
 mod measured;
 mod status;
@@ -27,7 +28,8 @@ use crate::settings::when;
 use super::App;
 use super::problem::Problem;
 
-pub(super) use hosts::{Find, Found, find, look_up};
+pub(super) use host::Whole;
+pub(super) use hosts::{Around, Find, Found, STATES, find};
 pub(super) use usage::{By, Wanted};
 
 #[derive(OpenApi)]
@@ -43,7 +45,7 @@ pub(super) fn routes() -> Router<App> {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(status::status))
         .routes(routes!(hosts::list, hosts::replace))
-        .routes(routes!(hosts::one))
+        .routes(routes!(host::one))
         .routes(routes!(hosts::discovery))
         .routes(routes!(measured::metrics))
         .routes(routes!(generations::list))

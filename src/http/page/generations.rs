@@ -115,6 +115,9 @@ fn facts(now: i64, change: &Change) -> Markup {
             @if let Some(before) = change.replaced {
                 div { dt { "Replaced" } dd { a href={ "/generations/" (before) } { "Generation " (before) } } }
             }
+            @if let Some(caller) = &one.caller {
+                div { dt { "Asked for from" } dd { (caller) } }
+            }
             @if let Some(restored) = one.restores {
                 div { dt { "Brings back" } dd { a href={ "/generations/" (restored) } { "Generation " (restored) } } }
             }

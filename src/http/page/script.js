@@ -1,5 +1,6 @@
 // What a page can do beyond being read: tell a chart's value under the pointer
-// or from key to key, and ask for itself again while somebody looks.
+// or from key to key, ask for itself again while somebody looks, and say that
+// the next one is on its way.
 "use strict";
 
 function nearest({ points, plot }, at) {
@@ -84,6 +85,23 @@ async function renew(main, seconds) {
   }
   setTimeout(renew, seconds * 1000, main, seconds);
 }
+
+/** An answer that takes longer than a glance is waited for with a sign. */
+function wait() {
+  if (document.querySelector("progress.wait")) return;
+  const sign = document.createElement("progress");
+  sign.className = "wait";
+  sign.setAttribute("aria-label", "Waiting for the answer");
+  document.querySelector("header.top").append(sign);
+}
+
+let waiting;
+addEventListener("beforeunload", () => { waiting ??= setTimeout(wait, 300); });
+addEventListener("pageshow", () => {
+  clearTimeout(waiting);
+  waiting = undefined;
+  document.querySelector("progress.wait")?.remove();
+});
 
 for (const svg of document.querySelectorAll("svg[data-points]")) enliven(svg);
 const main = document.querySelector("main[data-fresh]");

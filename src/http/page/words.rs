@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use crate::model::{HostState, ServiceState};
 use crate::settings::when;
 
 const MINUTE: i64 = 60;
@@ -10,8 +11,12 @@ const DAY: i64 = 86_400;
 
 /// "2026-01-31 12:00:00 UTC".
 pub(super) fn moment(at: i64) -> Markup {
-    let shown = when::show(at);
-    html! { time datetime={ (shown.replace(' ', "T")) "Z" } { (shown) " UTC" } }
+    html! { time datetime=(stamp(at)) { (when::show(at)) " UTC" } }
+}
+
+/// For machines: "2026-01-31T12:00:00Z".
+pub(super) fn stamp(at: i64) -> String {
+    format!("{}Z", when::show(at).replace(' ', "T"))
 }
 
 /// The same, and how long ago.
@@ -77,6 +82,17 @@ pub(super) fn hours(seconds: i64) -> String {
 
 pub(super) fn bytes(number: u64) -> String {
     bytesize::ByteSize::b(number).display().iec().to_string()
+}
+
+pub(super) fn host_state(state: HostState) -> Markup {
+    let alarming = matches!(state, HostState::Down | HostState::Unreachable);
+    html! { span.state.alarm[alarming] { (state.as_str()) } }
+}
+
+pub(super) fn service_state(state: ServiceState) -> Markup {
+    let alarming = !matches!(state, ServiceState::Ok | ServiceState::Pending);
+    let shown = if state == ServiceState::Ok { "OK" } else { state.as_str() };
+    html! { span.state.alarm[alarming] { (shown) } }
 }
 
 /// Three or four digits and a prefix: 0.42, 1.5 k, 23 M.
