@@ -7,6 +7,8 @@
 # make demo    Nagios, NRPE and the appliance on loopback, until Ctrl-C; with
 #              GRAPHITE=1 Carbon and graphite-web, too; with ONCE=1 it ends by
 #              itself
+# make screenshots
+#              the README's pictures, by the browser's test, of the demo's data
 # make bench   the figures, into benches/RESULTS.md
 # make clean
 
@@ -14,7 +16,7 @@ CARGO ?= cargo
 # CI shows every test's name; at a desk only what fails is worth reading.
 QUIET := $(if $(CI),,--quiet)
 
-.PHONY: build deb rpm test test-packages demo bench clean
+.PHONY: build deb rpm test test-packages demo screenshots bench clean
 .NOTPARALLEL:
 
 build:
@@ -34,6 +36,10 @@ test-packages:
 
 demo:
 	ONCE=$(ONCE) GRAPHITE=$(GRAPHITE) bash demo/run.sh
+
+screenshots:
+	bash tests/install.sh
+	$(CARGO) test --locked --test page_browser -- --ignored pictures_for_the_readme
 
 bench:
 	bash tests/install.sh

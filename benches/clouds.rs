@@ -10,6 +10,8 @@
     reason = "a benchmark fails by panicking"
 )]
 
+#[path = "../demo/data.rs"]
+mod demo;
 #[path = "../tests/common/http.rs"]
 mod http;
 #[path = "../tests/common/openstack.rs"]

@@ -36,11 +36,7 @@ write_nagios
 [ -z "$graphite" ] || write_carbon
 write_appliance
 write_cloud
-/usr/bin/python3 - "$hosts" > "$D/hosts.json" <<'PY'
-import json, sys
-print(json.dumps([{"id": f"i-{n:08x}", "display_name": f"demo machine {n}", "address": f"127.0.0.{n}"}
-                  for n in range(1, int(sys.argv[1]) + 1)], indent=1))
-PY
+"$D/fake-openstack" hosts "$hosts" > "$D/hosts.json"
 if [ "$(id -u)" = 0 ]; then
   chown -R "$user:$group" "$D"
 fi

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use common::page::{Page, TOKEN, status};
+use common::tls::{authority, files, over};
 
 fn bearer() -> String {
     format!("Authorization: Bearer {TOKEN}\r\n")
@@ -141,4 +142,59 @@ fn a_slow_head_is_cut_and_idle_ones_leave_room() {
     assert!(began.elapsed() < Duration::from_secs(20), "a slow head was kept");
     drop(idle);
     assert_eq!(status(&page.get("/healthz")), 200);
+}
+
+#[test]
+fn a_body_that_drips_is_not_waited_for() {
+    let page = Page::open("request_timeout = '500ms'");
+    let mut slow = page.connect();
+    write!(
+        slow,
+        "PUT /v1/hosts HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Content-Length: 100000\r\n{}\r\n[",
+        bearer()
+    )
+    .unwrap();
+    slow.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let (began, mut answer) = (Instant::now(), [0; 512]);
+    let count = loop {
+        assert!(began.elapsed() < Duration::from_secs(20), "it was waited for");
+        match slow.read(&mut answer) {
+            Ok(count) => break count,
+            Err(_) => slow.write_all(b" ").unwrap(),
+        }
+    };
+    let answer = String::from_utf8_lossy(&answer[..count]);
+    assert_eq!(status(&answer), 503, "{answer}");
+    assert_eq!(status(&page.get("/healthz")), 200);
+}
+
+#[test]
+fn others_come_in_through_tls_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let ours = authority("us");
+    let files = files(dir.path(), &ours, &authority("nobody"));
+    let page = Page::open(&format!(
+        "listen = ['tls:127.0.0.1:0']\ntls.cert_file = {:?}\ntls.key_file = {:?}",
+        files.cert_file, files.key_file
+    ));
+    let mut stream = over(page.connect(), &ours, None);
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(status(&answer), 200, "{answer}");
+    let mut plain = page.connect();
+    plain.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut said = Vec::new();
+    // TLS says why, or nothing.
+    let _ = plain.read_to_end(&mut said);
+    assert!(!String::from_utf8_lossy(&said).contains("HTTP/1.1"), "it answered without TLS");
+
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let open = toml::from_str("listen = ['0.0.0.0:0']").unwrap();
+    let refused = runtime.block_on(weather_balloon::http::Door::bind(&open)).err();
+    let told = weather_balloon::telemetry::sentence(&refused.expect("it opened to all"));
+    assert!(told.contains("[http.tls]"), "{told}");
 }

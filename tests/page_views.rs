@@ -49,7 +49,9 @@ fn a_running_appliance_shows_every_view() {
     let nagios = Nagios::start_new(Settings::default());
     let spool = format!("[perfdata]\nspool = {:?}", nagios.spool());
     let appliance = Appliance::start_new(&nagios, QUICK, &spool);
-    appliance.client_of_2014().set_hosts(&[given("a-1", "127.0.0.1")]).unwrap();
+    let both = [given("a-1", "127.0.0.1"), given("b-1", "127.0.0.2")];
+    appliance.client_of_2014().set_hosts(&both).unwrap();
+    appliance.client_of_2014().set_hosts(&both[..1]).unwrap();
     appliance.wait_in_step();
     for (path, code, words) in [
         ("/", 200, "Nagios watches 1 host"),
@@ -60,7 +62,12 @@ fn a_running_appliance_shows_every_view() {
         ("/hosts/a-1", 200, "Nothing was measured in this time"),
         ("/hosts/a-1?span=7d", 200, "Measured in 7 days"),
         ("/hosts/a-1?span=9d", 400, "24h, 7d and 90d"),
+        ("/hosts/a-1", 200, "brought it, as "),
+        ("/hosts/b-1", 200, "No source has it any more"),
+        ("/hosts/b-1", 200, "removed it"),
         ("/hosts/none", 404, "no source has a machine"),
+        ("/hosts?owner=ada&state=", 200, "0 hosts"),
+        ("/hosts?state=moon", 400, "the state is one of trouble"),
         ("/usage", 200, "Usage"),
         ("/usage?by=day&user=ada&staff=true&from=7d&until=", 200, "Usage of ada"),
         ("/usage?from=tomorrow", 400, "tomorrow"),
@@ -69,6 +76,7 @@ fn a_running_appliance_shows_every_view() {
         ("/held", 200, "Nothing is held"),
         ("/generations", 200, "Generations"),
         ("/generations/1", 200, "Added"),
+        ("/generations/2", 200, "Thrift, 127.0.0.1:"),
         ("/generations/99", 404, "no generation of this number"),
         ("/no/such/page", 404, "there is nothing here"),
     ] {
@@ -171,7 +179,9 @@ fn what_strangers_write_is_text() {
     for (path, shown) in [
         ("/", false),
         ("/hosts", false),
-        ("/hosts/vm-001", true),
+        ("/hosts/i-00000001", true),
+        ("/hosts/north_i-1000", true),
+        ("/hosts?source=cloud:north", true),
         ("/usage", true),
         ("/usage?by=cloud", false),
         ("/clouds", true),
@@ -191,7 +201,7 @@ fn what_strangers_write_is_text() {
             format!("/hosts?search={query}"),
             format!("/hosts?source={query}"),
             format!("/hosts/{query}"),
-            format!("/hosts/vm-001?span={query}"),
+            format!("/hosts/i-00000001?span={query}"),
             format!("/usage?user={query}&cloud={query}&flavor={query}&from=7d"),
             format!("/usage?from={query}"),
             format!("/usage?by={query}"),

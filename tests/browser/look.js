@@ -23,11 +23,14 @@ const VIEWS = {
   usual: [
     ["overview", "/"],
     ["hosts", "/hosts"],
-    ["host", "/hosts/vm-001"],
-    ["host-week", "/hosts/vm-001?span=7d"],
+    ["host", "/hosts/i-00000001"],
+    ["host-week", "/hosts/i-00000001?span=7d"],
+    ["owned-host", "/hosts/demo_i-1000"],
+    ["removed-host", "/hosts/i-00000014"],
+    ["hosts-in-trouble", "/hosts?state=trouble"],
     ["usage", "/usage"],
     ["usage-by-flavor", "/usage?by=flavor&from=90d"],
-    ["user", "/usage?by=day&user=ada"],
+    ["user", "/usage?by=day&user=amelia"],
     ["clouds", "/clouds"],
     ["held", "/held"],
     ["generations", "/generations"],
@@ -37,8 +40,8 @@ const VIEWS = {
   hostile: [
     ["overview", "/"],
     ["hosts", "/hosts"],
-    ["host", "/hosts/vm-001"],
-    ["other-host", "/hosts/vm-004"],
+    ["host", "/hosts/i-00000001"],
+    ["owned-host", "/hosts/north_i-1000"],
     ["usage", "/usage"],
     ["usage-by-day", "/usage?by=day"],
     ["clouds", "/clouds"],
@@ -144,6 +147,34 @@ async function search(page) {
   await page.getByRole("button", { name: "Find" }).click();
   await page.waitForURL(/west/);
   assert.equal(await page.locator("tbody tr").count(), 31);
+  await page.getByLabel("Source").selectOption("");
+  await page.getByLabel("Owner").fill("AMELIA");
+  await page.getByRole("button", { name: "Find" }).click();
+  await page.waitForURL(/owner=AMELIA/);
+  const owned = await page.locator("tbody tr td:nth-child(3)").allInnerTexts();
+  assert.ok(owned.length > 10 && owned.every((owner) => owner === "amelia"), owned.join());
+  await page.getByLabel("State").selectOption("down");
+  await page.getByRole("button", { name: "Find" }).click();
+  await page.waitForURL(/state=down/);
+  const down = await page.locator("tbody tr td:nth-child(4)").allInnerTexts();
+  assert.ok(down.length > 0 && down.length < owned.length && down.every((state) => state === "down"), down.join());
+}
+
+/** What Nagios says of a host, whose it is, and what became of it. */
+async function trail(page) {
+  await page.goto(`${base}/hosts/i-00000001`);
+  assert.equal(await page.locator("#services ~ .scroll tbody tr").count(), 8, "services");
+  assert.match(await page.locator("td.output").nth(3).innerText(), /load average/);
+  assert.match(await page.locator("#trail ~ .timeline").innerText(), /Generation 1 of rpc brought it/);
+  await page.goto(`${base}/hosts/i-00000014`);
+  assert.match(await page.locator("main").innerText(), /No source has it any more/);
+  const steps = await page.locator("#trail ~ .timeline li").allInnerTexts();
+  assert.equal(steps.length, 2, steps.join());
+  assert.ok(/Generation 3 of rpc removed it/.test(steps[0]) && /Generation 2 of rpc brought it/.test(steps[1]), steps.join());
+  await page.goto(`${base}/hosts/demo_i-1000`);
+  await page.getByRole("link", { name: "amelia" }).click();
+  await page.waitForURL(/user=amelia/);
+  assert.match(await page.locator("h1").innerText(), /amelia/);
 }
 
 async function pickers(page) {
@@ -162,14 +193,14 @@ async function pickers(page) {
   await page.getByRole("button", { name: "Show" }).click();
   await page.waitForURL(/by=flavor/);
   assert.match(await page.locator("tbody th").first().innerText(), /^m\d$/);
-  await page.goto(`${base}/hosts/vm-001`);
+  await page.goto(`${base}/hosts/i-00000001`);
   await page.getByRole("link", { name: "90 days" }).click();
   await page.waitForURL(/span=90d/);
   assert.match(await page.locator("#measured").innerText(), /90 days/);
 }
 
 async function hover(page) {
-  await page.goto(`${base}/hosts/vm-001`);
+  await page.goto(`${base}/hosts/i-00000001`);
   const chart = page.locator("figure.chart").first();
   const before = await chart.locator(".reading").innerText();
   await chart.locator("svg").hover();
@@ -199,13 +230,28 @@ async function keyboard(page) {
   assert.ok(await page.evaluate(() => document.querySelector("main").contains(document.activeElement)));
 }
 
+/** A slow answer is waited for with a sign, which goes with it. */
+async function patience(page) {
+  await page.goto(`${base}/`);
+  let answer;
+  const asked = new Promise((resolve) => {
+    page.route(/\/hosts$/, (route) => { answer = () => route.continue(); resolve(); });
+  });
+  await page.getByRole("link", { name: "Hosts", exact: true }).click({ noWaitAfter: true });
+  await asked;
+  await page.getByRole("progressbar", { name: "Waiting for the answer" }).waitFor();
+  answer();
+  await page.waitForURL(/hosts$/);
+  assert.equal(await page.locator("progress").count(), 0);
+}
+
 async function background(page) {
   await page.goto(`${base}/`);
   return page.evaluate(() => getComputedStyle(document.body).backgroundColor);
 }
 
 async function usual(browser) {
-  for (const work of [search, pickers, hover, keyboard]) {
+  for (const work of [search, trail, pickers, hover, keyboard, patience]) {
     assert.deepEqual(await open(browser, {}, work), [], work.name);
   }
   const seen = {};
@@ -230,11 +276,24 @@ async function hostile(browser) {
         assert.equal(await page.locator(query.startsWith("/hosts") ? "#search" : "#user").inputValue(), text);
       }
     }
-    await page.goto(`${base}/hosts/vm-001`);
+    await page.goto(`${base}/hosts/i-00000001`);
     const names = await page.locator(".metric").allTextContents();
     assert.deepEqual(names, corpus);
+    assert.deepEqual(await page.locator("td.output").allTextContents(), corpus);
     for (const svg of await page.locator("figure.chart svg").all()) await svg.hover();
     await nothingMade(page, "hovered charts");
+    await page.goto(`${base}/hosts?source=cloud:north`);
+    assert.deepEqual(await page.locator("tbody td:nth-child(3)").allTextContents(), corpus);
+    await nothingMade(page, "owners");
+    for (const [at, owner] of corpus.entries()) {
+      await page.goto(`${base}/hosts/${await page.locator("tbody th").nth(at).innerText()}`);
+      const link = page.locator(".facts a[href^='/usage?']");
+      assert.equal(await link.textContent(), owner);
+      await link.click();
+      assert.equal(await page.locator("#user").inputValue(), owner);
+      await nothingMade(page, `usage of ${owner}`);
+      await page.goto(`${base}/hosts?source=cloud:north`);
+    }
   });
   assert.deepEqual(faults.filter((fault) => !fault.includes("400")), []);
 }

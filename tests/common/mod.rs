@@ -6,6 +6,8 @@ pub mod clients;
 pub mod cloud;
 pub mod cloud_user;
 pub mod commands;
+#[path = "../../demo/data.rs"]
+pub mod demo;
 pub mod flow;
 pub mod graphite;
 pub mod histories;
@@ -26,4 +28,5 @@ pub mod sample;
 pub mod slapd;
 pub mod small_disk;
 pub mod thrift;
+pub mod tls;
 pub mod usage;

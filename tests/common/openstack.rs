@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use super::demo::PEOPLE;
 use super::http::{Request, Step, Upstream};
 
 pub const PASSWORD: &str = "canary-password-5b1c";
@@ -336,7 +337,6 @@ impl State {
 
     /// Some come, go, stop, start and grow; about `fleet` stay.
     pub fn churn(&mut self, fleet: usize) {
-        const PEOPLE: [&str; 6] = ["amelia", "bruno", "chidi", "dagny", "emre", "farah"];
         self.serial = self.serial.wrapping_add(1);
         let mut dice = self.serial.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bd1_e995;
         let mut roll = |sides: usize| {

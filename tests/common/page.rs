@@ -47,7 +47,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// On a free port, with [`TOKEN`] as the token.
+    /// On a free port, or where `more` says, with [`TOKEN`] as the token.
     pub fn open(more: &str) -> Self {
         Self::answering(more, Vec::new())
     }
@@ -71,11 +71,13 @@ impl Page {
         std::fs::write(&token, TOKEN).unwrap();
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&token, private).unwrap();
-        let config: Config =
-            toml::from_str(&format!("listen = ['127.0.0.1:0']\ntoken_file = {token:?}\n{more}"))
-                .unwrap();
+        let listen = if more.contains("listen") { "" } else { "listen = ['127.0.0.1:0']" };
+        let text = format!("{listen}\ntoken_file = {token:?}\n{more}");
+        let config: Config = toml::from_str(&text).unwrap();
         let door = runtime.block_on(Door::bind(&config)).unwrap();
-        let Endpoint::Tcp(address) = door.addresses()[0] else { panic!("not on TCP") };
+        let (Endpoint::Tcp(address) | Endpoint::Tls(address)) = door.addresses()[0] else {
+            panic!("not on TCP")
+        };
         let stop = CancellationToken::new();
         runtime.spawn(door.serve(services, stop.clone()));
         Self { runtime: Some(runtime), stop, address, _scratch: scratch }

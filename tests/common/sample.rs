@@ -9,9 +9,12 @@
     reason = "a rig fails the test by panicking, and its tasks end with its runtime"
 )]
 
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use weather_balloon::cloud::{CloudView, Clouds, HeldView, Role, Shown};
 use weather_balloon::hosts::{self, Hosts};
@@ -28,6 +31,7 @@ use weather_balloon::store;
 use weather_balloon::telemetry::Calls;
 use weather_balloon::usage::Usage;
 
+use super::demo;
 use super::ledger::{Ground, created, seen, vm};
 use super::nagios::{Nagios, Settings, wait_until};
 use super::page::{Page, runtime};
@@ -44,6 +48,8 @@ pub struct Plan {
     pub clouds: Vec<(String, usize)>,
     pub owners: Vec<String>,
     pub metrics: Vec<String>,
+    /// What plugins say, service by service; nothing was checked where empty.
+    pub outputs: Vec<String>,
     /// What the last cloud says of its last poll.
     pub error: String,
     pub held: Vec<String>,
@@ -52,35 +58,21 @@ pub struct Plan {
 impl Plan {
     /// As it may be anywhere.
     pub fn usual() -> Self {
-        let names = [
-            "Course website",
-            "Genome browser",
-            "Jupyter for physics",
-            "Mail relay",
-            "Registration",
-            "Library catalogue",
-            "Render farm head",
-            "Wiki",
-        ];
-        let of = |count: usize| {
-            (0..count).map(|n| format!("{} {}", names[n % names.len()], n / names.len() + 1))
-        };
+        let of = |count| (1..=count).map(|n| demo::machine(n).1).collect();
         Self {
-            callers: vec![of(16).collect(), of(20).collect(), of(19).collect()],
-            clouds: vec![("east".to_owned(), 74), ("west".to_owned(), 31)],
-            owners: ["ada", "babbage", "curie", "dijkstra", "emmy", "fermi", "grace", "hopper"]
-                .map(str::to_owned)
-                .to_vec(),
-            metrics: [
-                "idle.idle",
-                "load.load1",
-                "load.load15",
-                "load.load5",
-                "memory.used",
-                "ping.pl",
-                "ping.rta",
-                "procs.procs",
-                "users.users",
+            callers: vec![of(16), of(20), of(19)],
+            clouds: vec![(demo::CLOUD.to_owned(), 74), ("west".to_owned(), 31)],
+            owners: demo::PEOPLE.map(str::to_owned).to_vec(),
+            metrics: demo::METRICS.map(str::to_owned).to_vec(),
+            outputs: [
+                "OK - 3 established",
+                "DISK OK - free space: / 21043 MiB (54% inode=88%);",
+                "OK - idle 12.5 %",
+                "OK - load average: 0.42, 0.31, 0.22",
+                "MEM OK",
+                "PROCS OK: 112 processes",
+                "USERS OK - 2 users currently logged in",
+                "PROCS OK: 0 processes with STATE = Z",
             ]
             .map(str::to_owned)
             .to_vec(),
@@ -92,7 +84,8 @@ impl Plan {
 
     /// With so many hosts of one cloud.
     pub fn large(hosts: usize) -> Self {
-        Self { clouds: vec![("east".to_owned(), hosts)], ..Self::usual() }
+        let clouds = vec![("east".to_owned(), hosts)];
+        Self { clouds, outputs: Vec::new(), ..Self::usual() }
     }
 
     /// Everything that somebody else may choose is one of these texts.
@@ -100,9 +93,14 @@ impl Plan {
         let all: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
         Self {
             callers: vec![all.clone()],
-            clouds: all.iter().map(|name| (name.clone(), 0)).collect(),
+            // One that has hosts, whose owners chose their names.
+            clouds: [("north".to_owned(), all.len())]
+                .into_iter()
+                .chain(all.iter().map(|name| (name.clone(), 0)))
+                .collect(),
             owners: all.clone(),
             metrics: all.clone(),
+            outputs: all.clone(),
             error: all.join(" "),
             held: all,
         }
@@ -111,6 +109,7 @@ impl Plan {
 
 pub struct Sample {
     pub page: Page,
+    pub services: Services,
     pub nagios: Nagios,
     _scratch: tempfile::TempDir,
 }
@@ -118,7 +117,9 @@ pub struct Sample {
 impl Sample {
     /// Stands when Nagios has read the newest hosts.
     pub fn of(plan: &Plan) -> Self {
-        let nagios = Nagios::start_new(Settings { checks: false, ..Settings::default() });
+        // Of many hosts the status takes long to write.
+        let status_update_interval = if plan.outputs.is_empty() { 10 } else { 1 };
+        let nagios = Nagios::start_new(Settings { status_update_interval, ..Settings::default() });
         let scratch = tempfile::Builder::new().prefix("wbs-").tempdir_in("/tmp").unwrap();
         let runtime = runtime();
         let hosts = runtime.block_on(hosts(plan, &nagios, scratch.path()));
@@ -131,10 +132,63 @@ impl Sample {
             clouds: Clouds::showing(views(plan)),
             calls: Calls::default(),
         };
-        let page = Page::of(runtime, "", services);
+        let page = Page::of(runtime, "", services.clone());
         wait_until("a page in step", || page.get("/").contains("In step.").then_some(()));
         wait_until("a board", || page.get("/v1/usage").contains("200 OK").then_some(()));
-        Self { page, nagios, _scratch: scratch }
+        let sample = Self { page, services, nagios, _scratch: scratch };
+        if !plan.outputs.is_empty() {
+            sample.check(&plan.outputs);
+        }
+        sample
+    }
+
+    /// Tells Nagios what plugins said of every host. Stands when its status has
+    /// it.
+    fn check(&self, outputs: &[String]) {
+        let ids: Vec<String> =
+            self.services.hosts.view().hosts.iter().map(|one| one.host.id.to_string()).collect();
+        let services = wait_until("Nagios's services", || {
+            let services = self.services_of(&ids[0]);
+            (services.len() == outputs.len()).then_some(services)
+        });
+        let mut orders = String::new();
+        for (place, id) in ids.iter().enumerate() {
+            // Some are down, some have one service that is not as it should be.
+            let down = place % 31 == 7;
+            let said = if down { "PING CRITICAL - Packet loss = 100%" } else { &outputs[0] };
+            writeln!(orders, "PROCESS_HOST_CHECK_RESULT;{id};{};{said}", u8::from(down)).unwrap();
+            for (at, (service, output)) in services.iter().zip(outputs).enumerate() {
+                let code = match (down, place % 17 == at + 3) {
+                    (true, _) => 2,
+                    (false, true) => 1 + at % 3,
+                    _ => 0,
+                };
+                writeln!(orders, "PROCESS_SERVICE_CHECK_RESULT;{id};{service};{code};{output}")
+                    .unwrap();
+            }
+        }
+        let orders: String = orders.lines().map(|line| format!("[{}] {line}\n", now())).collect();
+        let mut fifo = std::fs::OpenOptions::new().write(true).open(self.nagios.fifo()).unwrap();
+        fifo.write_all(orders.as_bytes()).unwrap();
+        let last = ids.last().unwrap();
+        wait_until("what was said of the last host", || {
+            let whole = self.host(last);
+            let services = whole["nagios"]["services"].as_array()?;
+            services.iter().all(|one| one["state"] != "pending").then_some(())
+        });
+    }
+
+    /// As `/v1/hosts/ID` tells it.
+    pub fn host(&self, id: &str) -> Value {
+        let answer = self.page.get(&format!("/v1/hosts/{id}"));
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+
+    fn services_of(&self, id: &str) -> Vec<String> {
+        let whole = self.host(id);
+        let services = whole["nagios"]["services"].as_array();
+        let named = services.into_iter().flatten().map(|one| one["description"].as_str().unwrap());
+        named.map(str::to_owned).collect()
     }
 }
 
@@ -160,17 +214,16 @@ async fn hosts(plan: &Plan, nagios: &Nagios, scratch: &std::path::Path) -> Hosts
     tokio::spawn(restarter.run(never.clone()));
     tokio::spawn(first_checks.run(never));
     for names in &plan.callers {
-        let given = names.iter().enumerate().map(|(n, name)| GivenHost {
-            id: format!("vm-{:03}", n + 1),
-            display_name: name.clone(),
-            address: format!("10.20.0.{}", n + 1),
+        let given = (1..).zip(names).map(|(n, name)| {
+            let (id, _, address) = demo::machine(n);
+            GivenHost { id, display_name: name.clone(), address }
         });
         hosts.replace(Source::Rpc, set(given), false).await.unwrap();
     }
     for (place, (name, count)) in plan.clouds.iter().enumerate().filter(|(_, of)| of.1 > 0) {
         let given = (0..*count).map(|n| GivenHost {
-            id: format!("{name}_i-{:04x}", n * 37 + 4096),
-            display_name: format!("{name}_i-{:04x}", n * 37 + 4096),
+            id: instance_host(name, n),
+            display_name: instance_host(name, n),
             address: format!("10.{}.{}.{}", 30 + place, n / 250, n % 250 + 1),
         });
         hosts.replace(Source::Cloud(name.as_str().into()), set(given), false).await.unwrap();
@@ -226,11 +279,21 @@ pub fn series(names: &[String]) -> Vec<Series> {
     names.iter().enumerate().map(one).collect()
 }
 
+/// The host of a cloud's n-th instance.
+fn instance_host(cloud: &str, n: usize) -> String {
+    format!("{cloud}_i-{:04x}", n * 37 + 4096)
+}
+
 fn views(plan: &Plan) -> Vec<CloudView> {
     let now = now();
     let last = plan.clouds.len().saturating_sub(1);
     let view = |(place, (name, count)): (usize, &(String, usize))| {
+        let owned = (0..*count).map(|n| {
+            let id = HostId::parse(&instance_host(name, n)).unwrap();
+            (id, Label::tame(&plan.owners[n % plan.owners.len()]))
+        });
         let whole = CloudView {
+            owners: Arc::new(owned.collect()),
             name: name.clone(),
             kind: "openstack".to_owned(),
             configured: true,
