@@ -20,6 +20,7 @@ pub mod openstack;
 pub mod page;
 pub mod perfdata;
 pub mod postgres;
+pub mod process;
 pub mod receiver;
 pub mod rounds;
 pub mod sample;
