@@ -22,6 +22,7 @@ pub mod perfdata;
 pub mod postgres;
 pub mod process;
 pub mod receiver;
+pub mod results;
 pub mod rounds;
 pub mod sample;
 pub mod slapd;
