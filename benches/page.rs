@@ -25,6 +25,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::page::status;
+use common::process::cpu_seconds;
+use common::results::Results;
 use common::sample::{Plan, Sample};
 use common::thrift::{Encoding, config, frame, get_metrics, raw_call, read_to_close};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -55,17 +57,17 @@ fn main() {
     let number = |at: usize, default| arguments.get(at).map_or(default, |n| n.parse().unwrap());
     let (runs, rounds) = (number(0, 200), number(1, 9));
     let server = Server::start();
-    let mut missed = pages(&server, runs);
-    missed.extend(scraped(&server, rounds));
-    assert!(missed.is_empty(), "over the limit: {missed:?}");
+    let mut results = Results::begin("The page and what Prometheus reads");
+    let missed = pages(&server, runs, &mut results) | scraped(&server, rounds, &mut results);
+    results.publish();
+    assert!(!missed, "over a limit");
 }
 
-fn pages(server: &Server, runs: usize) -> Vec<String> {
-    println!("{HOSTS} hosts, {runs} requests, a connection each");
-    println!("| path | CPU ms | wall ms, median | 99th of 100 | KB |\n|---|---|---|---|---|");
+/// Whether a limit was missed.
+fn pages(server: &Server, runs: usize, results: &mut Results) -> bool {
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
-    let mut missed = Vec::new();
     let host = ("/hosts/east_i-1000", Duration::from_secs(1), 400_000);
+    let mut missed = false;
     for (path, longest, largest) in WANTED.into_iter().chain([host]) {
         // The first one may find that what Nagios says is to be read anew.
         let size = server.get(path).len();
@@ -80,62 +82,63 @@ fn pages(server: &Server, runs: usize) -> Vec<String> {
         let cost = (server.cpu() - before) / runs as f64 / 1e3;
         took.sort();
         let (median, late) = (took[runs / 2], took[runs * 99 / 100]);
-        println!(
-            "| {path} | {cost:.2} | {:.2} | {:.2} | {:.1} |",
+        let met = median <= longest && size <= largest;
+        missed |= !met;
+        let measured = format!(
+            "{cost:.2} ms of CPU, {:.2} ms (99 of 100 within {:.2} ms), {:.1} KB",
             ms(median),
             ms(late),
             size as f64 / 1e3
         );
-        if median > longest || size > largest {
-            missed.push(path.to_owned());
-        }
+        let what = format!("`GET {path}` with {HOSTS} hosts, {runs} times");
+        let target = format!("{longest:?}, {} KB", largest / 1000);
+        results.judge(&what, &target, &measured, "", met);
     }
     missed
 }
 
-/// Rounds of three in turn, so that a machine that becomes slower becomes so for
+/// Rounds of all in turn, so that a machine that becomes slower becomes so for
 /// all of them; without a scraper at both ends, which tells what noise is.
 const SCRAPES: [(&str, Option<Duration>); 4] = [
     ("no scraper", None),
-    ("one a second", Some(Duration::from_secs(1))),
-    ("ten a second", Some(Duration::from_millis(100))),
+    ("a scraper once a second", Some(Duration::from_secs(1))),
+    ("a scraper ten times a second", Some(Duration::from_millis(100))),
     ("no scraper again", None),
 ];
+/// What no scraper may add.
+const NOISE: f64 = 1.05;
 
-fn scraped(server: &Server, rounds: usize) -> Vec<String> {
+fn scraped(server: &Server, rounds: usize, results: &mut Results) -> bool {
     // i32 fields 1 and 2: all of time.
     let window = [&[8, 0, 1, 0, 0, 0, 0, 8, 0, 2][..], &i32::MAX.to_be_bytes(), &[0]].concat();
     let leaderboard = frame(&raw_call("get_leaderboard", &window));
     let calls =
         [("get_metrics", get_metrics(Encoding::Binary, true)), ("get_leaderboard", leaderboard)];
-    println!(
-        "\nthe Thrift door, {CONNECTIONS} connections, medians of {rounds} rounds of {LOAD:?}"
-    );
-    println!("| call | scraper | CPU us a call | to no scraper | calls/s |\n|---|---|---|---|---|");
-    let mut missed = Vec::new();
+    let mut missed = false;
     for (name, request) in calls {
         let reply = server.reply_length(&request);
-        let measured: Vec<Vec<(f64, f64)>> = (0..rounds)
-            .map(|_| SCRAPES.map(|(_, every)| server.load(&request, reply, every)).to_vec())
+        let measured: Vec<_> = (0..rounds)
+            .map(|_| SCRAPES.map(|(_, every)| server.load(&request, reply, every)))
             .collect();
         for (at, (scraper, _)) in SCRAPES.into_iter().enumerate() {
-            let of = |what: &dyn Fn(&[(f64, f64)]) -> f64| {
-                let mut all: Vec<f64> = measured.iter().map(|round| what(round)).collect();
-                all.sort_by(f64::total_cmp);
-                all[all.len() / 2]
-            };
-            let ratio = of(&|round| round[at].0 / round[0].0);
-            println!(
-                "| {name} | {scraper} | {:.2} | {ratio:.3} | {:.0} |",
-                of(&|round| round[at].0),
-                of(&|round| round[at].1)
-            );
-            if ratio > 1.05 {
-                missed.push(format!("{name}, {scraper}"));
-            }
+            let ratio = median(measured.iter().map(|round| round[at].0 / round[0].0));
+            let cost = median(measured.iter().map(|round| round[at].0));
+            let rate = median(measured.iter().map(|round| round[at].1));
+            let bare = median(measured.iter().map(|round| round[0].0));
+            missed |= ratio > NOISE;
+            let what = format!("{name}, {CONNECTIONS} connections, {scraper}, CPU a call");
+            let shown = format!("{cost:.2} us, {ratio:.3} x, {rate:.0} calls/s");
+            let target = format!("at most {NOISE} x no scraper");
+            results.judge(&what, &target, &shown, &format!("{bare:.2} us"), ratio <= NOISE);
         }
     }
     missed
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// The sample, its page, and a Thrift door to the same parts.
@@ -186,10 +189,7 @@ impl Server {
 
     /// User and system time so far, in microseconds.
     fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        let ticks: f64 = [11, 12].map(|at| fields[at].parse::<f64>().unwrap()).iter().sum();
-        ticks * 10_000.0
+        cpu_seconds(self.child.id()) * 1e6
     }
 
     fn get(&self, path: &str) -> String {

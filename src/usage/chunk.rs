@@ -32,6 +32,16 @@ pub(super) type Change = (i64, Option<Row>);
 struct Block {
     from: u32,
     to: u32,
+    /// The least and the greatest.
+    instances: (u32, u32),
+}
+
+/// Rows that lie beside each other.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) rows: &'a [Row],
+    /// The least and the greatest of theirs.
+    pub(super) instances: (u32, u32),
 }
 
 #[derive(Debug)]
@@ -61,6 +71,10 @@ impl Chunk {
             .map(|rows| Block {
                 from: rows.iter().map(|row| row.from).min().unwrap_or(0),
                 to: rows.iter().map(|row| row.to).max().unwrap_or(RUNNING),
+                instances: (
+                    rows.iter().map(|row| row.instance).min().unwrap_or(0),
+                    rows.iter().map(|row| row.instance).max().unwrap_or(u32::MAX),
+                ),
             })
             .collect();
         Some(Self { first_id, rows, blocks })
@@ -79,12 +93,12 @@ impl Chunk {
     }
 
     /// The rows of all blocks that may overlap [start, end).
-    pub(super) fn blocks_near(&self, start: i64, end: i64) -> impl Iterator<Item = &[Row]> {
+    pub(super) fn blocks_near(&self, start: i64, end: i64) -> impl Iterator<Item = Rows<'_>> {
         self.blocks.iter().zip(self.rows.chunks(Self::BLOCK_ROWS)).filter_map(
             move |(block, rows)| {
                 let near = i64::from(block.from) < end
                     && (block.to == RUNNING || i64::from(block.to) > start);
-                near.then_some(rows)
+                near.then_some(Rows { rows, instances: block.instances })
             },
         )
     }
