@@ -93,13 +93,14 @@ function wait() {
   sign.className = "wait";
   sign.setAttribute("aria-label", "Waiting for the answer");
   document.querySelector("header.top").append(sign);
+  // Longer than any answer takes: somebody has stopped waiting.
+  setTimeout(() => sign.remove(), 60000);
 }
 
 let waiting;
-addEventListener("beforeunload", () => { waiting ??= setTimeout(wait, 300); });
+addEventListener("beforeunload", () => { clearTimeout(waiting); waiting = setTimeout(wait, 300); });
 addEventListener("pageshow", () => {
   clearTimeout(waiting);
-  waiting = undefined;
   document.querySelector("progress.wait")?.remove();
 });
 
