@@ -26,7 +26,7 @@ fn look(sample: &Sample, how: &Value) {
     assert!(Path::new("/usr/bin/chromium").exists(), "run tests/install.sh");
     let url = format!("http://{}", sample.page.address());
     let ended = Command::new("timeout")
-        .args(["--kill-after=5", "300", "node"])
+        .args(["--kill-after=5", "600", "node"])
         .arg(here("tests/browser/look.js"))
         .args([url, how.to_string()])
         .env("NODE_PATH", modules)
