@@ -114,7 +114,8 @@ async function everyView(browser, options, name) {
 }
 
 async function picture(page, name) {
-  await page.screenshot({ path: path.join(pictures, `${name}.png`) });
+  // The charts of a host stand below what Nagios says of it.
+  await page.screenshot({ path: path.join(pictures, `${name}.png`), fullPage: name === "host" });
 }
 
 /** No element that our templates do not make, and no handler on any. */
