@@ -20,7 +20,7 @@ pub(super) fn by_user(
 ) -> Vec<Group> {
     let users = columns.users();
     let mut tally =
-        ByNumber::new(columns, selection, users.groups(), |row| row.user, |piece| piece.user);
+        ByNumber::new(columns, selection, users.groups(), Row::user, |piece| piece.user);
     scan(columns, start, end, &mut tally);
     tally.groups(|number| {
         let Label { name, is_staff } = users.label(number);
@@ -43,8 +43,7 @@ pub(super) fn by_shape(
         .zip(columns.shapes())
         .map(|(number, shape)| *known.entry(name(shape)).or_insert(number))
         .collect();
-    let mut tally =
-        ByNumber::new(columns, selection, &numbers, |row| row.shape.into(), |piece| piece.shape);
+    let mut tally = ByNumber::new(columns, selection, &numbers, Row::shape, |piece| piece.shape);
     scan(columns, start, end, &mut tally);
     tally.groups(|number| (Arc::clone(name(&columns.shapes()[number as usize])), None))
 }
@@ -106,7 +105,7 @@ impl<R: Fn(&Row) -> u32, P: Fn(&Piece) -> u32> Tally for ByNumber<'_, R, P> {
         if self.selection.picks_users() {
             let mut picked = std::mem::take(&mut self.picked);
             picked.clear();
-            picked.extend(rows.rows.iter().filter(|row| self.selection.has_user(row.user)));
+            picked.extend(rows.rows.iter().filter(|row| self.selection.has_user(row.user())));
             self.add_rows(Rows { rows: &picked, ..rows }, start, end);
             self.picked = picked;
         } else {

@@ -127,18 +127,12 @@ impl Columns {
             Some(to) => u32::try_from(to).ok().filter(|to| *to != RUNNING),
         };
         let small = (u32::try_from(row.from), to, Instances::markable(row.instance));
-        match (small, u16::try_from(shape)) {
-            ((Ok(from), Some(to), Some(instance)), Ok(shape)) => {
-                Kept::Row(Row::new(from, to, instance, user, shape))
-            }
-            _ => Kept::Odd(OddRow {
-                instance: row.instance,
-                user,
-                shape,
-                from: row.from,
-                to: row.to,
-            }),
-        }
+        let fits = match small {
+            (Ok(from), Some(to), Some(instance)) => Row::new(from, to, instance, user, shape),
+            _ => None,
+        };
+        let (instance, from, to) = (row.instance, row.from, row.to);
+        fits.map_or(Kept::Odd(OddRow { instance, user, shape, from, to }), Kept::Row)
     }
 
     fn insert_odd(&mut self, id: i64, odd: OddRow) {
@@ -152,7 +146,7 @@ impl Columns {
     fn merge(&mut self, changes: &[Change]) {
         let old = std::mem::take(&mut self.chunks);
         let (mut arrived, mut room) = (Vec::new(), Vec::new());
-        let mut chunks = Vec::with_capacity(old.len() + changes.len() / 2048 + 1);
+        let mut chunks = Vec::with_capacity(old.len() + changes.len() / 512 + 1);
         let mut lay = |chunk: Option<&Chunk>,
                        changes: &[Change],
                        last: bool,

@@ -48,8 +48,7 @@ pub(super) fn scan(columns: &Columns, start: i64, end: i64, tally: &mut impl Tal
 impl Piece {
     #[inline]
     pub(super) fn of(row: &Row, from: i64, to: i64) -> Self {
-        let (instance, shape) = (row.instance.into(), row.shape.into());
-        Self { instance, user: row.user, shape, from, to }
+        Self { instance: row.instance.into(), user: row.user(), shape: row.shape(), from, to }
     }
 
     pub(super) fn seconds(&self) -> u64 {

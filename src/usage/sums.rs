@@ -61,7 +61,7 @@ impl Sums {
         for row in rows {
             let (from, to) = (row.from.max(start), row.to.min(end));
             if from < to
-                && let Some(rate) = rates.get(usize::from(row.shape))
+                && let Some(rate) = rates.get(row.shape() as usize)
                 && rate.counts != Counts::Not
             {
                 let number = number(row);
