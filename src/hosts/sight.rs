@@ -19,9 +19,15 @@ pub type Standings = HashMap<Box<str>, Standing>;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sight {
     /// Guards the last look at all hosts, and is the right to take a new one.
-    last: Arc<Mutex<Option<(Instant, Arc<Standings>)>>>,
+    last: Arc<Mutex<Option<Look>>>,
     /// Guards nothing but the turn of who looks at one host.
     turn: Arc<Mutex<()>>,
+}
+
+#[derive(Clone, Debug)]
+struct Look {
+    at: Instant,
+    found: Arc<Standings>,
 }
 
 /// Nagios itself writes its status each 10 seconds or more seldom.
@@ -31,12 +37,12 @@ impl Hosts {
     /// How every host is, not older than ten seconds.
     pub async fn standings(&self) -> Result<Arc<Standings>, ReplaceError> {
         let mut last = self.sight.last.lock().await;
-        if let Some((_, found)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-            return Ok(Arc::clone(found));
+        if let Some(look) = last.as_ref().filter(|look| look.at.elapsed() < FRESH) {
+            return Ok(Arc::clone(&look.found));
         }
         let found = self.nagios()?.standings().await;
         let found = Arc::new(found.map_err(|fault| cannot_tell(&fault))?);
-        *last = Some((Instant::now(), Arc::clone(&found)));
+        *last = Some(Look { at: Instant::now(), found: Arc::clone(&found) });
         Ok(found)
     }
 

@@ -16,15 +16,19 @@ impl State {
         let mut known: HashMap<SetDigest, Option<Host>> = HashMap::new();
         let mut found = Vec::with_capacity(kept.len());
         for (generation, digest) in kept {
-            if !known.contains_key(&digest) {
-                // A set at a time: who replaces one waits for no more than that.
-                let wanted = id.clone();
-                let look = move |db: &mut Connection| in_set(db, digest, &wanted);
-                // It may have gone meanwhile, and its generation with it.
-                let Some(host) = self.database.call(look).await? else { continue };
-                known.insert(digest, host);
-            }
-            found.push((generation, known.get(&digest).cloned().flatten()));
+            let host = match known.get(&digest) {
+                Some(host) => host.clone(),
+                None => {
+                    // A set at a time: who replaces one waits for no more than that.
+                    let wanted = id.clone();
+                    let look = move |db: &mut Connection| in_set(db, digest, &wanted);
+                    // It may have gone meanwhile, and its generation with it.
+                    let Some(host) = self.database.call(look).await? else { continue };
+                    known.insert(digest, host.clone());
+                    host
+                }
+            };
+            found.push((generation, host));
         }
         Ok(found)
     }
