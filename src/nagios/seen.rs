@@ -35,7 +35,10 @@ const MAX_SERVICES: usize = 1000;
 
 /// Blocks, for as long as it takes to read the file once.
 pub(super) fn last_seen(path: &Path, host: &str) -> io::Result<Option<HostSeen>> {
-    let mut file = BufReader::with_capacity(256 * 1024, File::open(path)?);
+    read_last_seen(BufReader::with_capacity(256 * 1024, File::open(path)?), host)
+}
+
+pub(super) fn read_last_seen(mut file: impl BufRead, host: &str) -> io::Result<Option<HostSeen>> {
     let mut found = None::<HostSeen>;
     let mut services = Vec::new();
     let mut block = Block::default();
@@ -65,7 +68,7 @@ pub(super) fn last_seen(path: &Path, host: &str) -> io::Result<Option<HostSeen>>
 }
 
 /// False at the end of the file.
-fn next_line(file: &mut BufReader<File>, line: &mut Vec<u8>) -> io::Result<bool> {
+fn next_line(file: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
     if file.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', line)? == 0 {
         return Ok(false);

@@ -23,7 +23,7 @@ pub(super) fn last_ok(path: &Path, hosts: &HashSet<HostId>) -> Result<HashMap<Ho
     }
 }
 
-fn read_last_ok(
+pub(super) fn read_last_ok(
     mut status: impl BufRead,
     hosts: &HashSet<HostId>,
 ) -> io::Result<HashMap<HostId, i64>> {

@@ -299,7 +299,7 @@ impl State {
             .database
             .call(move |db| {
                 db.prepare_cached(&format!(
-                    "SELECT {COLUMNS}, hosts FROM generation JOIN host_set ON digest = set_digest WHERE number = ?1"
+                    "SELECT {COLUMNS}, {SET} WHERE number = ?1"
                 ))?
                 .query_row([number], live_set)
                 .optional()
@@ -316,7 +316,7 @@ impl State {
             .database
             .call(move |db| {
                 db.prepare_cached(&format!(
-                    "SELECT {COLUMNS}, hosts FROM generation JOIN host_set ON digest = set_digest
+                    "SELECT {COLUMNS}, {SET}
                      WHERE source = ?1 AND number < ?2 AND live_at IS NOT NULL
                      ORDER BY number DESC LIMIT 1"
                 ))?
@@ -330,6 +330,10 @@ impl State {
 
 const COLUMNS: &str = "number, source, state, host_count, created_at, live_at, proved_at, reason, \
                        forced, restores";
+
+/// A set that is not there is a fault to tell, not a row to leave out.
+const SET: &str =
+    "hosts, set_digest FROM generation LEFT JOIN host_set ON digest = set_digest";
 
 fn generation(row: &Row<'_>) -> rusqlite::Result<Generation> {
     let spoiled = |column: usize, text: String| {
@@ -354,7 +358,7 @@ fn generation(row: &Row<'_>) -> rusqlite::Result<Generation> {
 
 fn live_set(row: &Row<'_>) -> rusqlite::Result<LiveSet> {
     let json: String = row.get(10)?;
-    let set = host_set::read(&json).map_err(|fault| {
+    let set = host_set::read(&json, row.get(11)?).map_err(|fault| {
         rusqlite::Error::FromSqlConversionFailure(10, rusqlite::types::Type::Text, fault.into())
     })?;
     Ok(LiveSet { generation: generation(row)?, set })
@@ -362,8 +366,7 @@ fn live_set(row: &Row<'_>) -> rusqlite::Result<LiveSet> {
 
 fn sets_in(tx: &Transaction<'_>, state: GenerationState) -> rusqlite::Result<Vec<LiveSet>> {
     tx.prepare_cached(&format!(
-        "SELECT {COLUMNS}, hosts FROM generation JOIN host_set ON digest = set_digest
-         WHERE state = ?1 ORDER BY source"
+        "SELECT {COLUMNS}, {SET} WHERE state = ?1 ORDER BY source"
     ))?
     .query_map([state.as_str()], live_set)?
     .collect()
