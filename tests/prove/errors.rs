@@ -20,7 +20,16 @@ const FAULTS: [Fault; 7] = [
     Fault::CutShort,
 ];
 
-fn refuse_every_call_of(what: &str, make: &(dyn Fn() -> Box<dyn Work> + Sync)) {
+/// Those of which each is handled in a way of its own; the others are refusals
+/// like ENOSPC.
+const KINDS: [Fault; 3] =
+    [Fault::Refuse(Errno::ENOSPC), Fault::Refuse(Errno::EINTR), Fault::CutShort];
+
+fn refuse_every_call_of(
+    what: &str,
+    make: &(dyn Fn() -> Box<dyn Work> + Sync),
+    faults: &'static [Fault],
+) {
     let mut row = Row::new("T-C", format!("{what}: refused at every call"));
     let next = std::sync::atomic::AtomicUsize::new(0);
     // As many at once as the machine has processors.
@@ -30,7 +39,7 @@ fn refuse_every_call_of(what: &str, make: &(dyn Fn() -> Box<dyn Work> + Sync)) {
                 scope.spawn(|| {
                     let mut lane = Row::new("T-C", what);
                     while let Some(fault) =
-                        FAULTS.get(next.fetch_add(1, std::sync::atomic::Ordering::SeqCst))
+                        faults.get(next.fetch_add(1, std::sync::atomic::Ordering::SeqCst))
                     {
                         sweep(&mut lane, make, *fault, Points::ALL);
                     }
@@ -49,41 +58,53 @@ fn refuse_every_call_of(what: &str, make: &(dyn Fn() -> Box<dyn Work> + Sync)) {
 #[test]
 #[ignore = "make prove-c"]
 fn set_hosts() {
-    refuse_every_call_of("set_hosts", &|| Box::new(SetHosts::new(true)));
+    refuse_every_call_of("set_hosts", &|| Box::new(SetHosts::new(false)), &FAULTS);
+}
+
+#[test]
+#[ignore = "make prove-c"]
+fn set_hosts_to_a_running_nagios() {
+    const FAULTS: [Fault; 2] = [Fault::Refuse(Errno::EIO), Fault::Refuse(Errno::EAGAIN)];
+    let what = "set_hosts to a running Nagios (EIO, EAGAIN)";
+    refuse_every_call_of(what, &|| Box::new(SetHosts::new(true)), &FAULTS);
 }
 
 #[test]
 #[ignore = "make prove-c"]
 fn shipping() {
-    refuse_every_call_of("perfdata to archive and Carbon", &|| Box::new(Shipping::new()));
+    let what = "perfdata to archive and Carbon (ENOSPC, EINTR, cut short)";
+    refuse_every_call_of(what, &|| Box::new(Shipping::new()), &KINDS);
 }
 
 #[test]
 #[ignore = "make prove-c"]
 fn poll() {
-    refuse_every_call_of("a poll into ledger and hosts file", &|| Box::new(Poll::new()));
+    let what = "a poll into ledger and hosts file (ENOSPC, EINTR, cut short)";
+    refuse_every_call_of(what, &|| Box::new(Poll::new()), &KINDS);
 }
 
 #[test]
 #[ignore = "make prove-c"]
 fn backup() {
-    refuse_every_call_of("backup", &|| Box::new(Backup::new()));
+    refuse_every_call_of("backup", &|| Box::new(Backup::new()), &FAULTS);
 }
 
 #[test]
 #[ignore = "make prove-c"]
 fn restore() {
-    refuse_every_call_of("restore", &|| Box::new(Restore::new()));
+    refuse_every_call_of("restore", &|| Box::new(Restore::new()), &FAULTS);
 }
 
 #[test]
 fn refused_at_some_calls_nothing_is_lost() {
     let mut row = Row::new("T-C", "short form");
-    for (at, fault) in FAULTS.into_iter().enumerate() {
-        let first = 5 + 7 * at as u64;
-        let points = Points { first, stride: 31, most: 2 };
+    for (at, fault) in KINDS.into_iter().enumerate() {
+        let points = Points { first: 5 + 7 * at as u64, stride: 31, most: 2 };
         sweep(&mut row, &|| Box::new(SetHosts::new(false)), fault, points);
-        sweep(&mut row, &|| Box::new(Backup::new()), fault, Points { most: 3, ..points });
+    }
+    for (at, fault) in FAULTS.into_iter().enumerate() {
+        let points = Points { first: 5 + 7 * at as u64, stride: 31, most: 3 };
+        sweep(&mut row, &|| Box::new(Backup::new()), fault, points);
     }
     row.end();
 }

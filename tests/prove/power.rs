@@ -55,8 +55,9 @@ fn hosts_file(most: usize) {
             Whole::read(bytes);
             if !judged.contains_key(bytes) {
                 fs::write(&live, bytes).unwrap();
-                let verify = Command::new(BINARY).arg("-v").arg(work.nagios.main_config());
-                judged.insert(bytes.to_vec(), { verify }.output().unwrap().status.success());
+                let judge =
+                    Command::new(BINARY).arg("-v").arg(work.nagios.main_config()).output().unwrap();
+                judged.insert(bytes.to_vec(), judge.status.success());
             }
             assert!(judged[bytes], "Nagios does not take it");
         });

@@ -52,6 +52,14 @@ fn size_of(dir: &Path) -> u64 {
         .sum()
 }
 
+fn descriptors(one: &Held) -> usize {
+    one.descriptors
+}
+
+fn threads(one: &Held) -> usize {
+    one.threads
+}
+
 /// KiB an hour, by least squares.
 fn slope(held: &[Held], of: impl Fn(&Held) -> f64) -> f64 {
     let count = held.len() as f64;
@@ -153,7 +161,7 @@ fn nothing_grows_under_load_and_faults() {
         let warm = &samples[samples.len() / 3..];
         let half = warm.len() / 2;
         let most = |held: &[Held], of: fn(&Held) -> usize| held.iter().map(of).max().unwrap();
-        for of in [(|one| one.descriptors) as fn(&Held) -> usize, |one| one.threads] {
+        for of in [descriptors as fn(&Held) -> usize, threads] {
             let (early, late) = (most(&warm[..half], of), most(&warm[half..], of));
             assert!(late <= early + 8, "{early} and then {late}");
         }

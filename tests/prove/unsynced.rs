@@ -90,7 +90,7 @@ impl Disk {
 
     pub fn file(&self, path: &Path) -> Option<&[u8]> {
         let inode = self.names.get(path)?;
-        Some(self.contents.get(inode).map_or(&[], |content| content.as_slice()))
+        Some(self.contents.get(inode).map_or(&[][..], |content| content.as_slice()))
     }
 
     /// Two disks that are equal have one.

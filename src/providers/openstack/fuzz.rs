@@ -18,7 +18,8 @@ pub fn body(bytes: &[u8]) {
     let single = reader.single(bytes);
     drop(single);
     if let Ok(page) = actions::page(bytes) {
-        page.items.iter().for_each(|action| drop(action.at()));
+        let dated = page.items.iter().filter_map(actions::Action::at).count();
+        assert!(dated <= bytes.len() / 8);
     }
     drop((flavors::page(bytes), names::page(bytes)));
     for status in [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, StatusCode::UNAUTHORIZED] {
