@@ -87,7 +87,7 @@ fn killed_at_some_calls_nothing_is_lost() {
     for (at, (what, make)) in WORKS.into_iter().enumerate() {
         let mut one = Row::new("T-A", what);
         let first = 3 + at as u64;
-        sweep(&mut one, &make, Fault::Kill, Points { first, stride: 23, most: 3 });
+        sweep(&mut one, &make, Fault::Kill, Points { first, stride: 29, most: 2 });
         row.add(one);
     }
     row.end();

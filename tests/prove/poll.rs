@@ -24,6 +24,7 @@ pub struct Poll {
     fake: OpenStack,
     living: Vec<String>,
     booted: usize,
+    polled: bool,
 }
 
 impl Poll {
@@ -35,7 +36,7 @@ impl Poll {
         appliance.configure(&nagios, "", &section(CLOUD, &fake, &password));
         let living: Vec<_> = (0..3).map(|_| fake.state().boot(Some("carol"), 1)).collect();
         let booted = living.len();
-        Self { nagios, appliance, fake, living, booted }
+        Self { nagios, appliance, fake, living, booted, polled: false }
     }
 
     fn wanted(&self) -> BTreeSet<String> {
@@ -72,16 +73,16 @@ impl Poll {
 impl Work for Poll {
     fn run(&mut self, plan: Plan) -> Watch {
         let logged = self.appliance.log().len();
-        {
-            let mut cloud = self.fake.state();
+        // What is deleted before the first listing is never known.
+        if self.polled {
             let first = self.living.remove(0);
-            self.living.push(cloud.boot(Some("carol"), 1));
+            self.living.push(self.fake.state().boot(Some("carol"), 1));
             self.booted += 1;
-            drop(cloud);
             wait_clock();
             self.fake.state().delete(&first);
+            wait_clock();
         }
-        wait_clock();
+        self.polled = true;
         let watch = Watch::new(plan);
         let environment = watch.environment(false);
         let environment: Vec<_> =
