@@ -298,11 +298,9 @@ impl State {
         let found = self
             .database
             .call(move |db| {
-                db.prepare_cached(&format!(
-                    "SELECT {COLUMNS}, {SET} WHERE number = ?1"
-                ))?
-                .query_row([number], live_set)
-                .optional()
+                db.prepare_cached(&format!("SELECT {COLUMNS}, {SET} WHERE number = ?1"))?
+                    .query_row([number], live_set)
+                    .optional()
             })
             .await?;
         Ok(found)
@@ -332,8 +330,7 @@ const COLUMNS: &str = "number, source, state, host_count, created_at, live_at, p
                        forced, restores";
 
 /// A set that is not there is a fault to tell, not a row to leave out.
-const SET: &str =
-    "hosts, set_digest FROM generation LEFT JOIN host_set ON digest = set_digest";
+const SET: &str = "hosts, set_digest FROM generation LEFT JOIN host_set ON digest = set_digest";
 
 fn generation(row: &Row<'_>) -> rusqlite::Result<Generation> {
     let spoiled = |column: usize, text: String| {
@@ -365,11 +362,9 @@ fn live_set(row: &Row<'_>) -> rusqlite::Result<LiveSet> {
 }
 
 fn sets_in(tx: &Transaction<'_>, state: GenerationState) -> rusqlite::Result<Vec<LiveSet>> {
-    tx.prepare_cached(&format!(
-        "SELECT {COLUMNS}, {SET} WHERE state = ?1 ORDER BY source"
-    ))?
-    .query_map([state.as_str()], live_set)?
-    .collect()
+    tx.prepare_cached(&format!("SELECT {COLUMNS}, {SET} WHERE state = ?1 ORDER BY source"))?
+        .query_map([state.as_str()], live_set)?
+        .collect()
 }
 
 fn numbers(tx: &Transaction<'_>, query: &str) -> rusqlite::Result<Vec<i64>> {

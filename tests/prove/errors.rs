@@ -4,8 +4,8 @@ use nix::errno::Errno;
 
 use super::backup::{Backup, Restore};
 use super::common::faults::Fault;
-use super::poll::Poll;
 use super::common::row::Row;
+use super::poll::Poll;
 use super::set_hosts::SetHosts;
 use super::shipping::Shipping;
 use super::sweep::{Points, Work, sweep};

@@ -2,8 +2,8 @@
 
 use super::backup::{Backup, Restore};
 use super::common::faults::Fault;
-use super::poll::Poll;
 use super::common::row::Row;
+use super::poll::Poll;
 use super::schema::Schema;
 use super::set_hosts::SetHosts;
 use super::shipping::Shipping;

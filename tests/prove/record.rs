@@ -5,15 +5,39 @@ use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    Write { inode: u64, offset: usize, bytes: Vec<u8> },
-    Truncate { inode: u64, length: usize },
-    Create { inode: u64, path: PathBuf },
-    Rename { inode: u64, from: PathBuf, to: PathBuf },
-    Link { inode: u64, to: PathBuf },
-    Unlink { path: PathBuf },
-    Directory { path: PathBuf },
+    Write {
+        inode: u64,
+        offset: usize,
+        bytes: Vec<u8>,
+    },
+    Truncate {
+        inode: u64,
+        length: usize,
+    },
+    Create {
+        inode: u64,
+        path: PathBuf,
+    },
+    Rename {
+        inode: u64,
+        from: PathBuf,
+        to: PathBuf,
+    },
+    Link {
+        inode: u64,
+        to: PathBuf,
+    },
+    Unlink {
+        path: PathBuf,
+    },
+    Directory {
+        path: PathBuf,
+    },
     /// Of a file or a directory.
-    Sync { inode: u64, path: PathBuf },
+    Sync {
+        inode: u64,
+        path: PathBuf,
+    },
 }
 
 #[derive(Clone, Debug)]
