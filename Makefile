@@ -10,13 +10,17 @@
 # make screenshots
 #              the README's pictures, by the browser's test, of the demo's data
 # make bench   the figures, into benches/RESULTS.md
+# make prove   the long campaigns of docs/reliability.md, hours; make prove-a ...
+#              prove-i is one part, make prove-mutations what they would miss
 # make clean
 
 CARGO ?= cargo
 # CI shows every test's name; at a desk only what fails is worth reading.
 QUIET := $(if $(CI),,--quiet)
 
-.PHONY: build deb rpm test test-packages demo screenshots bench clean
+PROOFS := prove-a prove-b prove-c prove-d prove-e prove-f prove-g prove-h prove-i
+
+.PHONY: build deb rpm test test-packages demo screenshots bench prove $(PROOFS) prove-mutations clean
 .NOTPARALLEL:
 
 build:
@@ -51,6 +55,17 @@ bench:
 	$(CARGO) bench --locked --bench usage
 	$(CARGO) bench --locked --bench clouds
 	$(CARGO) bench --locked --bench page
+
+prove: $(PROOFS) prove-mutations
+	bash prove/run.sh table
+
+$(PROOFS):
+	bash tests/install.sh
+	bash prove/run.sh $(@:prove-%=%)
+
+prove-mutations:
+	bash tests/install.sh
+	bash prove/mutations.sh
 
 clean:
 	$(CARGO) clean

@@ -13,61 +13,18 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use common::commands::{Commands, names};
 use common::keeper;
-use common::ledger::{Ground, assert_sound, off, seen, usage, vm};
+use common::ledger::{Ground, assert_sound, usage};
+use common::marks::{advance, marks, open_state, poll, record};
 use common::postgres::Postgres;
 use nix::unistd::geteuid;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 use weather_balloon::archive::{self, Archive};
-use weather_balloon::model::{GivenHost, HostSet, Source};
-use weather_balloon::state::{self, NewGeneration, State};
 use weather_balloon::store;
-
-fn open_state(commands: &Commands) -> State {
-    State::open(&state::Config { directory: commands.state() }).unwrap()
-}
-
-/// A generation with one host of this name.
-async fn record(state: &State, name: &str) {
-    let given = [GivenHost { id: name.into(), display_name: name.into(), address: "::1".into() }];
-    let set = HostSet::parse(&given).unwrap();
-    let new =
-        NewGeneration { source: Source::Rpc, set, forced: false, restores: None, caller: None };
-    state.record(vec![new], SystemTime::now()).await.unwrap();
-}
-
-/// Generations in the state and listings in the ledger.
-async fn marks(commands: &Commands) -> (usize, i64) {
-    let state = open_state(commands);
-    let generations = state.history(1000).await.unwrap().len();
-    let ledger = store::open(&commands.ledger()).await.unwrap();
-    (generations, ledger.living("east").await.unwrap().listing)
-}
-
-/// The appliance at the mark (n, n).
-async fn advance(commands: &Commands, from: i64, to: i64) {
-    let state = open_state(commands);
-    let ground = Ground::at(commands.ledger()).await;
-    for number in from..to {
-        record(&state, &format!("h{number}")).await;
-        poll(&ground, number).await;
-    }
-}
-
-async fn poll(ground: &Ground, look: i64) {
-    let at = 1_000_000 + look * 600;
-    let listing = (0..50)
-        .map(|number| {
-            let mine = vm(&format!("i-{number}"), "a", 2);
-            if (look + number) % 2 == 0 { off(mine) } else { mine }
-        })
-        .collect();
-    ground.see(&format!("run {look}"), &seen(at, listing), at).await;
-}
 
 fn backup(commands: &Commands, name: &str) -> String {
     let file = commands.path(name).display().to_string();

@@ -15,6 +15,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use common::nagios::{self as rig, BINARY, Settings, hosts, names_in, put, templates};
+use common::row::Row;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use weather_balloon::model::{GivenHost, HostSet};
@@ -149,9 +150,23 @@ fn address() -> impl Strategy<Value = String> {
 /// What tenants may choose comes out of Nagios's own parser byte for byte.
 #[test]
 fn hostile_hosts_come_out_of_nagios_as_they_went_in() {
+    read_back_hostile_hosts(3000);
+}
+
+#[test]
+#[ignore = "make prove-d"]
+fn twenty_thousand_hostile_hosts_come_out_of_nagios_as_they_went_in() {
+    let mut row = Row::new("T-D", "random hosts, rendered and read by nagios4 -vp");
+    for round in 0..4 {
+        row.trial(&format!("round {round}"), || read_back_hostile_hosts(5000));
+    }
+    row.points = 20_000;
+    row.end();
+}
+
+fn read_back_hostile_hosts(count: usize) {
     let rig = rig::Nagios::new(Settings::default());
     let part = rig.part();
-    let count = 3000;
     let host = ("[A-Za-z0-9][A-Za-z0-9.:@+-]{0,120}", hostile_text(), address());
     let mut runner = proptest::test_runner::TestRunner::default();
     let drawn = prop::collection::vec(host, count).new_tree(&mut runner).unwrap().current();

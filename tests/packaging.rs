@@ -89,7 +89,9 @@ fn the_changelog_of_the_packages_names_this_version() {
 #[test]
 fn the_service_is_told_of_its_watchdog() {
     let unit = root("systemd/weather-balloon.service");
-    for line in ["Type=notify", "WatchdogSec=30s", "Restart=on-failure", "UMask=0027"] {
+    for line in
+        ["Type=notify", "WatchdogSec=30s", "Restart=on-failure", "UMask=0027", "LimitCORE=0"]
+    {
         assert!(unit.lines().any(|found| found == line), "{line}");
     }
     // The shape that `serve` exits with for a file that is wrong.

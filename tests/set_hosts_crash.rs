@@ -11,53 +11,17 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::appliance::{Appliance, fleet, given};
+use common::hosts_file::Whole;
 use common::nagios::{Nagios, Settings, wait_until};
-use sha2::{Digest, Sha256};
 use weather_balloon::model::GivenHost;
 use weather_balloon::rpc::client::{Error, GenerationState};
 
 const QUICK: &str = "min_restart_interval = \"1s\"";
-
-/// What a hosts file is, read without any of the product's code.
-struct Whole {
-    generation: i64,
-    ids: BTreeSet<String>,
-}
-
-impl Whole {
-    /// Panics where it is not one complete generation.
-    fn read(bytes: &[u8]) -> Self {
-        let text = std::str::from_utf8(bytes).unwrap();
-        let at = text.trim_end_matches('\n').rfind('\n').map_or(0, |at| at + 1);
-        let (body, trailer) = text.split_at(at);
-        let mut words = trailer.trim_end().strip_prefix("# weather-balloon ").unwrap().split(' ');
-        let mut value = |key: &str| words.next().unwrap().strip_prefix(key).unwrap().to_owned();
-        let generation = value("generation=").parse().unwrap();
-        let count: usize = value("count=").parse().unwrap();
-        let sha256: String =
-            Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(value("sha256="), sha256);
-        let names = body.lines().filter_map(|line| line.trim().strip_prefix("host_name"));
-        let ids: BTreeSet<_> = names.map(|name| name.trim().to_owned()).collect();
-        assert_eq!((ids.len(), body.matches("define host {").count()), (count, count));
-        Self { generation, ids }
-    }
-
-    fn at(path: &Path) -> Option<Self> {
-        match fs::read(path) {
-            Ok(bytes) => Some(Self::read(&bytes)),
-            Err(fault) if fault.kind() == io::ErrorKind::NotFound => None,
-            Err(fault) => panic!("{fault}"),
-        }
-    }
-}
 
 /// xorshift64*: the same instants for the same seed.
 struct Dice(u64);

@@ -207,3 +207,32 @@ async fn times_before_1970_and_far_ahead_do_no_harm() {
         assert_eq!(state.history(1).await.unwrap()[0].created, odd);
     }
 }
+
+/// Without its row it would be no longer watched, which nobody had asked for.
+#[tokio::test]
+async fn a_live_set_that_is_lost_or_changed_on_disk_is_told() {
+    for damage in [
+        "UPDATE host_set SET hosts = replace(hosts, '::1', '::2')",
+        "PRAGMA foreign_keys = OFF; DELETE FROM host_set",
+        "PRAGMA foreign_keys = OFF; UPDATE generation SET set_digest = randomblob(32)",
+        "PRAGMA ignore_check_constraints = ON; UPDATE generation SET state = 'lire'",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        {
+            let state = open(dir.path()).unwrap();
+            let number = record(&state, new(Source::Rpc, &["a"])).await;
+            state.settle_live(vec![number], file("f", number), 50, now()).await.unwrap();
+        }
+        let db = rusqlite::Connection::open(dir.path().join("state.db")).unwrap();
+        db.execute_batch(damage).unwrap();
+        drop(db);
+        let told = match open(dir.path()) {
+            Err(fault) => weather_balloon::telemetry::sentence(&fault),
+            Ok(state) => {
+                let fault = state.snapshot().await.unwrap_err();
+                weather_balloon::telemetry::sentence(&fault)
+            }
+        };
+        assert!(told.contains("damaged") && told.contains("restore"), "{damage}: {told}");
+    }
+}

@@ -69,6 +69,7 @@ fn path_of(fault: &sqlite::Error) -> PathBuf {
         | sqlite::Error::Newer { path }
         | sqlite::Error::Migrate { path, .. }
         | sqlite::Error::Query { path, .. }
+        | sqlite::Error::Damaged { path, .. }
         | sqlite::Error::Stopping { path } => path.clone(),
     }
 }

@@ -2,6 +2,8 @@
 //! faults at once. The parts never see it.
 
 mod clouds;
+#[doc(hidden)]
+pub mod fuzz;
 mod sections;
 
 use std::fmt;

@@ -9,6 +9,8 @@ mod answer;
 mod client;
 mod config;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod number;
 mod page;
 

@@ -11,6 +11,8 @@ mod config;
 mod first_checks;
 mod keeper;
 mod pacer;
+#[cfg(test)]
+mod pacer_schedules;
 mod restarter;
 mod sight;
 mod trail;

@@ -18,7 +18,7 @@ pub(super) enum Step {
 
 /// Bursts of changes become few restarts: the first is asked for at once, the
 /// next not before the interval, and each covers every change until then.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pacer {
     min_interval: Duration,
     confirm_timeout: Duration,
@@ -31,7 +31,7 @@ pub(super) struct Pacer {
 }
 
 /// A file that Nagios has yet to read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Due {
     /// UTC seconds, cut, of the moment the file had its name.
     swapped: i64,
@@ -40,7 +40,7 @@ struct Due {
 }
 
 /// A restart that was asked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Flight {
     asked: Instant,
     before: Option<i64>,

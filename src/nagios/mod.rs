@@ -6,6 +6,8 @@ mod candidate;
 mod command;
 mod config;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod hosts_file;
 mod looks;
 mod main_config;

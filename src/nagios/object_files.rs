@@ -206,14 +206,14 @@ impl Look<'_> {
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Objects {
-    hosts: Vec<String>,
+pub(super) struct Objects {
+    pub hosts: Vec<String>,
     included_files: Vec<String>,
     included_dirs: Vec<String>,
 }
 
 impl Objects {
-    fn parse(content: &str) -> Self {
+    pub fn parse(content: &str) -> Self {
         let mut found = Self::default();
         // The kind of object that the lines are in.
         let mut kind: Option<String> = None;

@@ -1,7 +1,7 @@
 //! One host in Nagios's status file, or all of them at a glance.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, BufRead};
 use std::path::Path;
 
 use super::status_lines::{Line, Lines, moment, number};
@@ -12,7 +12,13 @@ const MAX_SERVICES: usize = 1000;
 
 /// Blocks, for as long as it takes to read the file once.
 pub(super) fn last_seen(path: &Path, host: &str) -> io::Result<Option<HostSeen>> {
-    let mut lines = Lines::open(path)?;
+    read_last_seen(Lines::open(path)?, host)
+}
+
+pub(super) fn read_last_seen(
+    mut lines: Lines<impl BufRead>,
+    host: &str,
+) -> io::Result<Option<HostSeen>> {
     let mut found = None::<HostSeen>;
     let mut services = Vec::new();
     let mut block = Block::default();

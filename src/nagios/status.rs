@@ -46,7 +46,7 @@ pub(super) fn program_status(path: &Path) -> Result<Option<ProgramStatus>, Error
     }
 }
 
-fn parse_status(head: &str) -> Option<ProgramStatus> {
+pub(super) fn parse_status(head: &str) -> Option<ProgramStatus> {
     // The last line may be cut.
     let (whole, _) = head.rsplit_once('\n')?;
     let value =
@@ -107,7 +107,7 @@ fn tail(path: &Path) -> io::Result<Vec<u8>> {
 
 /// The last word of this process's life counts: the log may tell of lives
 /// before and after it, and not every line names its process.
-fn read_fate(log: &str, pid: i32, since: i64) -> Fate {
+pub(super) fn read_fate(log: &str, pid: i32, since: i64) -> Fate {
     let mut fate = Fate::Gone;
     let mut cause: Option<&str> = None;
     let mut ours = true;

@@ -16,7 +16,7 @@ pub(super) fn last_ok(path: &Path, hosts: &HashSet<HostId>) -> Result<HashMap<Ho
     }
 }
 
-fn read_last_ok(
+pub(super) fn read_last_ok(
     mut lines: Lines<impl BufRead>,
     hosts: &HashSet<HostId>,
 ) -> io::Result<HashMap<HostId, i64>> {

@@ -3,6 +3,8 @@
 
 mod bad_lines;
 mod fields;
+#[doc(hidden)]
+pub mod fuzz;
 mod line;
 mod reader;
 mod spool;

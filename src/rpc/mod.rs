@@ -19,6 +19,8 @@ mod detect;
 mod door;
 mod encode;
 mod fields;
+#[doc(hidden)]
+pub mod fuzz;
 mod journal;
 mod limits;
 mod metrics_reply;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 pub use snapshot::{SnapshotFault, examine, snapshot};
 
@@ -27,6 +27,10 @@ pub enum Error {
     Newer { path: PathBuf },
     #[error("{path} cannot be brought to this version's schema; the data in it is as it was")]
     Migrate { path: PathBuf, source: Box<refinery::Error> },
+    #[error(
+        "{path} is damaged ({found}); restore a backup with `weather-balloon restore`, until then Nagios's hosts file stays as it is"
+    )]
+    Damaged { path: PathBuf, found: String },
     #[error("{path}: {source}")]
     Query { path: PathBuf, source: rusqlite::Error },
     #[error("{path}: the process is stopping")]
@@ -76,6 +80,25 @@ impl Database {
             .execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cache_size = -2048;")
             .map_err(open)?;
         Ok(Self { path: self.path.clone(), connection: Arc::new(Mutex::new(connection)) })
+    }
+
+    /// Looks for damage: pages, rows that their table's rules forbid, and rows
+    /// that refer to nothing. Reads the whole file; blocks.
+    pub fn examine(&self) -> Result<(), Error> {
+        let found = self.call_blocking(|db| {
+            let found: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+            if found != "ok" {
+                return Ok(Some(found));
+            }
+            let orphan = db
+                .query_row("PRAGMA foreign_key_check", [], |row| row.get::<_, String>(0))
+                .optional()?;
+            Ok(orphan.map(|table| format!("a row of {table} refers to nothing")))
+        })?;
+        match found {
+            Some(found) => Err(Error::Damaged { path: self.path.to_path_buf(), found }),
+            None => Ok(()),
+        }
     }
 
     /// Runs `work` on a blocking thread with the connection to itself.

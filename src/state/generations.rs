@@ -301,11 +301,9 @@ impl State {
         let found = self
             .database
             .call(move |db| {
-                db.prepare_cached(&format!(
-                    "SELECT {COLUMNS}, hosts FROM generation JOIN host_set ON digest = set_digest WHERE number = ?1"
-                ))?
-                .query_row([number], live_set)
-                .optional()
+                db.prepare_cached(&format!("SELECT {COLUMNS}, {SET} WHERE number = ?1"))?
+                    .query_row([number], live_set)
+                    .optional()
             })
             .await?;
         Ok(found)
@@ -319,7 +317,7 @@ impl State {
             .database
             .call(move |db| {
                 db.prepare_cached(&format!(
-                    "SELECT {COLUMNS}, hosts FROM generation JOIN host_set ON digest = set_digest
+                    "SELECT {COLUMNS}, {SET}
                      WHERE source = ?1 AND number < ?2 AND live_at IS NOT NULL
                      ORDER BY number DESC LIMIT 1"
                 ))?
@@ -333,6 +331,9 @@ impl State {
 
 pub(super) const COLUMNS: &str = "number, source, state, host_count, created_at, live_at, proved_at, \
                                   reason, forced, restores, caller";
+
+/// A set that is not there is a fault to tell, not a row to leave out.
+const SET: &str = "hosts, set_digest FROM generation LEFT JOIN host_set ON digest = set_digest";
 
 pub(super) fn generation(row: &Row<'_>) -> rusqlite::Result<Generation> {
     let spoiled = |column: usize, text: String| {
@@ -358,19 +359,16 @@ pub(super) fn generation(row: &Row<'_>) -> rusqlite::Result<Generation> {
 
 fn live_set(row: &Row<'_>) -> rusqlite::Result<LiveSet> {
     let json: String = row.get("hosts")?;
-    let set = host_set::read(&json).map_err(|fault| {
+    let set = host_set::read(&json, row.get("set_digest")?).map_err(|fault| {
         rusqlite::Error::FromSqlConversionFailure(11, rusqlite::types::Type::Text, fault.into())
     })?;
     Ok(LiveSet { generation: generation(row)?, set })
 }
 
 fn sets_in(tx: &Transaction<'_>, state: GenerationState) -> rusqlite::Result<Vec<LiveSet>> {
-    tx.prepare_cached(&format!(
-        "SELECT {COLUMNS}, hosts FROM generation JOIN host_set ON digest = set_digest
-         WHERE state = ?1 ORDER BY source"
-    ))?
-    .query_map([state.as_str()], live_set)?
-    .collect()
+    tx.prepare_cached(&format!("SELECT {COLUMNS}, {SET} WHERE state = ?1 ORDER BY source"))?
+        .query_map([state.as_str()], live_set)?
+        .collect()
 }
 
 fn numbers(tx: &Transaction<'_>, query: &str) -> rusqlite::Result<Vec<i64>> {

@@ -52,8 +52,12 @@ impl KeptSet {
 }
 
 /// Reads a kept set back. What this version's grammar would refuse was
-/// written by another version or another hand.
-pub(super) fn read(json: &str) -> Result<HostSet, String> {
+/// written by another version or another hand; what has another digest was
+/// damaged on the disk.
+pub(super) fn read(json: &str, digest: SetDigest) -> Result<HostSet, String> {
+    if SetDigest(Sha256::digest(json).into()) != digest {
+        return Err("a set of hosts is damaged; restore a backup".to_owned());
+    }
     let rows: Vec<OwnedRow> = serde_json::from_str(json).map_err(|fault| fault.to_string())?;
     let hosts = rows
         .into_iter()
@@ -98,8 +102,18 @@ mod tests {
         ];
         let set = HostSet::parse(&hosts).unwrap();
         let kept = KeptSet::of(&set);
-        assert_eq!(read(&kept.json).unwrap(), set);
-        assert_eq!(KeptSet::of(&read(&kept.json).unwrap()).digest, kept.digest);
+        let again = read(&kept.json, kept.digest).unwrap();
+        assert_eq!(again, set);
+        assert_eq!(KeptSet::of(&again).digest, kept.digest);
+    }
+
+    #[test]
+    fn a_set_with_a_flipped_bit_is_refused() {
+        let given =
+            [GivenHost { id: "a".into(), display_name: "x".into(), address: "10.0.0.1".into() }];
+        let kept = KeptSet::of(&HostSet::parse(&given).unwrap());
+        let damaged = kept.json.replace("10.0.0.1", "10.0.0.3");
+        assert!(read(&damaged, kept.digest).unwrap_err().contains("damaged"));
     }
 
     #[test]
@@ -127,7 +141,8 @@ mod tests {
         for bad in
             ["", "[[\"a\"]]", "[[\"a b\",\"::1\",\"x\",null]]", "[[\"a\",\"$(id)\",\"x\",null]]"]
         {
-            assert!(read(bad).is_err(), "{bad:?} was read");
+            let digest = SetDigest(Sha256::digest(bad).into());
+            assert!(read(bad, digest).is_err(), "{bad:?} was read");
         }
     }
 }

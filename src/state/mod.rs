@@ -71,7 +71,8 @@ refinery::embed_migrations!("src/state/migrations");
 impl State {
     pub const DATABASE_NAME: &str = "state.db";
 
-    /// Takes the directory, opens the database and migrates it. Blocks.
+    /// Takes the directory, opens the database and migrates it. A damaged one
+    /// is refused: what is missing in it would go from the hosts file. Blocks.
     pub fn open(config: &Config) -> Result<Self, Error> {
         let directory = &config.directory;
         std::fs::create_dir_all(directory)
@@ -79,6 +80,7 @@ impl State {
         let lock = DirLock::take(directory)?;
         disk::finish_swap(directory, |_| true)?;
         let database = Database::open(&directory.join(Self::DATABASE_NAME), migrations::runner())?;
+        database.examine()?;
         Ok(Self { database, directory: directory.clone(), _lock: lock })
     }
 

@@ -146,6 +146,21 @@ impl Appliance {
         self.child = Some(self.spawn(&[]));
     }
 
+    /// The same with more in its environment.
+    pub fn begin_start_with(&mut self, env: &[(&str, &Path)]) {
+        assert!(self.child.is_none(), "it runs already");
+        self.child = Some(self.spawn(env));
+    }
+
+    pub fn is_started(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
     /// Starts another process on the same configuration, for what it says.
     pub fn start_second(&self) -> Output {
         let mut child = self.spawn(&[]);

@@ -10,6 +10,8 @@ mod api;
 mod config;
 mod credentials;
 mod environment;
+#[doc(hidden)]
+pub mod fuzz;
 mod records;
 mod sign;
 mod types;

@@ -61,7 +61,7 @@ impl Shown {
         ))
     }
 
-    fn take(&mut self, told: &Told, config: &Config) -> Result<(), Error> {
+    pub(super) fn take(&mut self, told: &Told, config: &Config) -> Result<(), Error> {
         // An answer without the set is not one of nothing.
         if told.document.get("reservationSet").is_none() {
             return Err(Error::new(

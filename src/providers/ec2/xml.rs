@@ -5,6 +5,8 @@
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, Event};
 
+use crate::model::Label;
+
 const MAX_DEPTH: usize = 32;
 /// A page of 1,000 instances has about 150,000.
 const MAX_ELEMENTS: usize = 1_000_000;
@@ -22,8 +24,9 @@ pub(super) struct Element {
 pub enum Malformed {
     #[error("it is not XML in UTF-8")]
     Encoding,
-    #[error("it is not well-formed XML")]
-    Syntax(#[source] quick_xml::Error),
+    /// Tamed, as it repeats parts of the document.
+    #[error("it is not well-formed XML: {0}")]
+    Syntax(Label),
     #[error("it ends before its root does")]
     Cut,
     #[error(
@@ -43,7 +46,7 @@ impl Element {
         let mut root = None;
         let mut elements = 0;
         loop {
-            let event = reader.read_event().map_err(Malformed::Syntax)?;
+            let event = reader.read_event().map_err(syntax)?;
             match event {
                 Event::Start(tag) | Event::Empty(tag) if root.is_some() => {
                     drop(tag);
@@ -123,6 +126,10 @@ impl Element {
     }
 }
 
+fn syntax(fault: quick_xml::Error) -> Malformed {
+    Malformed::Syntax(Label::tame(&fault.to_string()))
+}
+
 fn close(done: Element, open: &mut [Element], root: &mut Option<Element>) {
     match open.last_mut() {
         Some(parent) => parent.inside.push(done),
@@ -145,7 +152,7 @@ fn add(open: &mut [Element], said: &str) -> Result<(), Malformed> {
 }
 
 fn character(name: &BytesRef<'_>) -> Result<char, Malformed> {
-    if let Some(character) = name.resolve_char_ref().map_err(Malformed::Syntax)? {
+    if let Some(character) = name.resolve_char_ref().map_err(syntax)? {
         return Ok(character);
     }
     match &*name.xml10_content() {
@@ -202,6 +209,14 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad:?} was read: {:?}", parse(bad));
         }
         assert!(Element::parse(b"<a>\xff</a>").is_err());
+    }
+
+    /// A terminal would obey them.
+    #[test]
+    fn a_fault_repeats_no_control_characters() {
+        let fault = parse("<a></\u{1b}]0;x\u{7}a>").unwrap_err().to_string();
+        assert!(fault.contains("not well-formed"), "{fault}");
+        assert!(!fault.chars().any(char::is_control), "{fault:?}");
     }
 
     #[test]

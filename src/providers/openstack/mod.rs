@@ -10,6 +10,8 @@ mod address;
 mod answers;
 mod config;
 mod flavors;
+#[doc(hidden)]
+pub mod fuzz;
 mod keystone;
 mod names;
 mod nova;

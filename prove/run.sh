@@ -1,0 +1,113 @@
+#!/bin/bash
+# make prove-a ... prove-i: one part of the proof. Prints what it runs, and at
+# the end its rows of the table; keeps them in target/prove/PART.tsv.
+#
+# A row: part, what, points, trials, violations, seconds. Points are the calls,
+# states or inputs that were met; where a part is other files' own tests, they
+# are the tests that ran.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+part=${1:?"which part: a to i, or table"}
+kept=target/prove
+mkdir -p "$kept"
+CARGO=${CARGO:-cargo}
+# Each target of cargo-fuzz gets so many seconds.
+FUZZ_SECONDS=${FUZZ_SECONDS:-120}
+
+table() {
+  {
+    printf 'part\twhat\tpoints\ttrials\tviolations\tseconds\n'
+    cat "$kept"/*.tsv
+  } | column -t -s $'\t'
+}
+
+if [ "$part" = table ]; then
+  table
+  exit
+fi
+
+rows=$kept/$part.tsv
+log=$kept/$part.log
+: > "$rows"
+: > "$log"
+failed=0
+
+# Of tests that print their rows by themselves: the arguments of cargo before
+# "--", those of the tests behind it.
+rows_of() {
+  printf '== cargo test %s\n' "$*"
+  $CARGO test --locked --quiet "$@" --ignored --nocapture --test-threads 1 \
+    > "$log.one" 2>&1 || failed=1
+  cat "$log.one" >> "$log"
+  grep -aP '^PROVED\t' "$log.one" | cut -f 2- | tee -a "$rows" || failed=1
+  grep -a '^violation: ' "$log.one" || true
+}
+
+# Of tests that only pass or fail: one row for all of a file's that are named.
+cited() {
+  local label=$1 file=$2 began=$SECONDS passed broken
+  shift 2
+  printf '== cargo test --test %s %s\n' "$file" "$*"
+  $CARGO test --locked --test "$file" -- "$@" --nocapture > "$log.one" 2>&1 || failed=1
+  cat "$log.one" >> "$log"
+  passed=$(grep -aoP 'test result: .* \K\d+(?= passed)' "$log.one" | head -n 1)
+  broken=$(grep -aoP 'test result: .* \K\d+(?= failed)' "$log.one" | head -n 1)
+  # Nothing ran: that proves nothing.
+  [ "${passed:-0}" -gt 0 ] || failed=1
+  printf '%s\t%s: %s\t%s\t%s\t%s\t%s\n' "$label" "$file" "${*:-all}" "${passed:-0}" \
+    "$((${passed:-0} + ${broken:-1}))" "${broken:-1}" "$((SECONDS - began))" | tee -a "$rows"
+}
+
+fuzz() {
+  local target=$1 began=$SECONDS runs crashes
+  printf '== cargo fuzz run %s\n' "$target"
+  mkdir -p "fuzz/found/$target"
+  # What is found new goes to the first directory; the second only seeds.
+  $CARGO +nightly fuzz run --sanitizer none "$target" \
+    "fuzz/found/$target" "fuzz/corpus/$target" -- \
+    -max_total_time="$FUZZ_SECONDS" -timeout=5 -rss_limit_mb=2048 -max_len=65536 \
+    > "$log.one" 2>&1 || failed=1
+  cat "$log.one" >> "$log"
+  runs=$(grep -aoP 'Done \K\d+(?= runs)' "$log.one" || true)
+  crashes=$(grep -acP '^(==\d+== ERROR|SUMMARY): libFuzzer' "$log.one" || true)
+  printf 'T-D\tcargo-fuzz %s\t%s\t%s\t%s\t%s\n' "$target" "${runs:-0}" "${runs:-0}" \
+    "$crashes" "$((SECONDS - began))" | tee -a "$rows"
+  [ -n "$runs" ] || failed=1
+}
+
+case $part in
+  a) rows_of --test prove -- kills:: ;;
+  b) rows_of --test prove -- power:: ;;
+  c) rows_of --test prove -- errors:: ;;
+  d)
+    $CARGO fuzz --version > /dev/null 2>&1 || $CARGO install --locked cargo-fuzz
+    for target in fuzz/fuzz_targets/*.rs; do
+      fuzz "$(basename "$target" .rs)"
+    done
+    rows_of --test nagios_real -- twenty_thousand
+    rows_of --test prove -- flips::
+    cited T-D hostile
+    cited T-D perfdata_lines
+    ;;
+  e) cited T-E cloud_rounds --ignored no_round_of_a_million_does ;;
+  f)
+    cited T-F perfdata_flow
+    cited T-F perfdata_outages
+    cited T-F archive_faults --include-ignored --skip takes_points_until
+    ;;
+  g)
+    cited T-G set_hosts_crash
+    cited T-G set_hosts_faults
+    cited T-G nagios_running
+    cited T-G set_hosts a_storm
+    ;;
+  h) rows_of --lib -- pacer_schedules ;;
+  # PROVE_SOAK seconds, else 20 minutes.
+  i) rows_of --test prove -- soak:: ;;
+  *) printf 'run.sh: no part %s\n' "$part" >&2; exit 2 ;;
+esac
+rm -f "$log.one"
+printf '\n'
+table
+[ "$failed" = 0 ] || { printf 'part %s is red: %s\n' "$part" "$log" >&2; exit 1; }

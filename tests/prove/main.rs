@@ -1,0 +1,28 @@
+//! The campaigns of `make prove`: what docs/reliability.md reports. Each has a
+//! long form (`--ignored`), and a short one in the default run.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking, start threads and write plain files"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod backup;
+mod carbon;
+mod counts;
+mod errors;
+mod flips;
+mod kills;
+mod poll;
+mod power;
+mod record;
+mod schema;
+mod secrets;
+mod set_hosts;
+mod shipping;
+mod soak;
+mod sweep;
+mod unsynced;
