@@ -12,7 +12,7 @@
 
 #[path = "../tests/common/http.rs"]
 mod http;
-#[path = "../tests/common/openstack.rs"]
+#[path = "../tests/common/openstack/mod.rs"]
 mod openstack;
 
 use std::io::{BufRead, BufReader, Read};
@@ -90,7 +90,8 @@ fn poll(servers: usize) {
     let listing = measure(&runtime, &cloud, &Question::default(), "first", servers);
     println!("  MB of memory more at the peak {:>10.0}", (memory("VmHWM") - base) / 1e6);
     let living = listing.sighting.instances().iter().map(|one| one.id.clone()).collect();
-    let question = Question { since: Some(listing.sighting.began()), living };
+    let question =
+        Question { since: Some(listing.sighting.began()), living, ..Question::default() };
     for _ in 0..3 {
         measure(&runtime, &cloud, &question, "steady", servers);
     }

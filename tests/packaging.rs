@@ -92,6 +92,8 @@ fn the_service_is_told_of_its_watchdog() {
     for line in ["Type=notify", "WatchdogSec=30s", "Restart=on-failure", "UMask=0027"] {
         assert!(unit.lines().any(|found| found == line), "{line}");
     }
+    // A core would hold the secrets.
+    assert!(unit.lines().any(|line| line == "LimitCORE=0"));
     // The shape that `serve` exits with for a file that is wrong.
     assert!(unit.contains("RestartPreventExitStatus=2 78"));
 }

@@ -16,6 +16,7 @@ mod records;
 mod round;
 mod schedule;
 mod staff;
+mod unseen;
 mod view;
 mod wanted;
 
@@ -41,6 +42,7 @@ pub use name::CloudName;
 pub use poller::Poller;
 pub use round::{Ground, Outcome, Round, Shown};
 pub use staff::{StaffKeeper, StaffView};
+pub use unseen::untold;
 pub use view::{CloudView, HeldView, Role};
 pub use wanted::MAX_SKIPPED;
 

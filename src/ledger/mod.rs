@@ -22,6 +22,8 @@ mod reconcile;
 mod time;
 mod view;
 
+use std::time::Duration;
+
 pub use changes::{Changes, NewInstance, Rewritten, Tally, Touched};
 pub use reconcile::reconcile;
 pub use view::{KeptSegment, Known, Listed, Presence, View};
@@ -32,6 +34,13 @@ pub struct Rhythm {
     interval: i64,
 }
 
+/// Every ten minutes.
+impl Default for Rhythm {
+    fn default() -> Self {
+        Self::of_seconds(600)
+    }
+}
+
 impl Rhythm {
     /// An unexplained absence is believed when two complete listings this far
     /// apart show it, by the cloud's clock and by ours.
@@ -39,6 +48,10 @@ impl Rhythm {
 
     pub fn of_seconds(interval: u32) -> Self {
         Self { interval: i64::from(interval) }
+    }
+
+    pub fn every(interval: Duration) -> Self {
+        Self::of_seconds(u32::try_from(interval.as_secs()).unwrap_or(u32::MAX))
     }
 
     /// Listings further apart than this leave a gap: two polls were lost.

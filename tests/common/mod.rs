@@ -6,6 +6,7 @@ pub mod clients;
 pub mod cloud;
 pub mod cloud_user;
 pub mod commands;
+pub mod ec2;
 pub mod flow;
 pub mod graphite;
 pub mod histories;
