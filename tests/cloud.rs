@@ -378,7 +378,8 @@ fn what_happened_to_an_unreadable_record_is_billed_at_its_time() {
     fake.state().pass(600);
     sync(&appliance, "east").unwrap();
     assert_eq!(watched(&appliance, &nagios, "east"), set([&steady]));
-    let ends: Vec<_> = segments(&appliance, &stopped).iter().map(|one| (one.0, one.2)).collect();
+    let ends: Vec<_> =
+        segments(&appliance, "east", &stopped).iter().map(|one| (one.0, one.2)).collect();
     assert_eq!(ends, [(true, Some(stop)), (false, None)]);
 }
 

@@ -39,10 +39,12 @@ struct House {
     fake: OpenStack,
     appliance: Appliance,
     fleet: BTreeSet<String>,
-    /// One is stopped and started before each fault.
+    /// One is stopped or started before each fourth fault, as each restart of
+    /// Nagios takes its time.
     toggled: String,
     /// When that was, oldest first.
     toggles: Vec<i64>,
+    faults: usize,
 }
 
 fn is_page(request: &Request) -> bool {
@@ -84,7 +86,8 @@ impl House {
         appliance.start();
         wait_polled(&appliance, "east");
         let toggled = fleet.first().unwrap().clone();
-        let house = Self { nagios, fake, appliance, fleet, toggled, toggles: Vec::new() };
+        let toggles = Vec::new();
+        let house = Self { nagios, fake, appliance, fleet, toggled, toggles, faults: 0 };
         house.assert_right("at the start");
         house
     }
@@ -92,6 +95,10 @@ impl House {
     fn toggle(&mut self) {
         let mut state = self.fake.state();
         state.pass(60);
+        self.faults += 1;
+        if self.faults % 4 != 1 {
+            return;
+        }
         let runs = self.toggles.len().is_multiple_of(2);
         if runs {
             state.stop(&self.toggled)
@@ -116,7 +123,7 @@ impl House {
         assert_eq!(gone(&self.appliance), [], "{what}");
         for id in &self.fleet {
             let own = if *id == self.toggled { self.toggles.as_slice() } else { &[] };
-            let segments = segments(&self.appliance, id);
+            let segments = segments(&self.appliance, "east", id);
             let cuts: Vec<_> = segments.iter().filter_map(|(_, _, to)| *to).collect();
             assert_eq!(cuts, own, "{what}: {id}");
             let counted =
@@ -279,12 +286,13 @@ fn a_page_that_is_cut_changes_nothing() {
             answer.steps()
         }));
         sync(&house.appliance, "east").expect_err("a cut page");
+        // Broken off, and once more when it is asked for again.
         house.fake.meddle(on_pages(move |_, page, _, answer| {
             let mut bytes = answer.bytes();
-            if page != 1 {
+            if page == 0 {
                 return vec![Step::Send(bytes)];
             }
-            bytes.truncate(bytes.len() - length + cut);
+            bytes.truncate(bytes.len() - answer.body.len() + cut.min(answer.body.len() - 1));
             vec![Step::Send(bytes), Step::Close]
         }));
         sync(&house.appliance, "east").expect_err("a page that was broken off");
@@ -318,7 +326,7 @@ fn a_marker_that_is_deleted_between_pages_leaves_alone() {
     assert!(house.fleet.remove(&marker));
     assert_eq!(watched(&house.appliance, &house.nagios, "east"), house.running());
     assert_eq!(gone(&house.appliance), [(marker.clone(), at)]);
-    assert_eq!(segments(&house.appliance, &marker).last().unwrap().2, Some(at));
+    assert_eq!(segments(&house.appliance, "east", &marker).last().unwrap().2, Some(at));
 }
 
 /// The cloud's clock runs a day ahead in a moment; ours is set back in what the
@@ -388,11 +396,11 @@ fn a_day_without_a_cloud_is_a_gap_and_nothing_else() {
     let left = [&eastern[0], &eastern[2]].map(String::clone).into();
     assert_eq!(watched(&appliance, &nagios, "east"), left);
     // The cloud told what happened meanwhile.
-    let hour = |hour| began + hour * 3_600;
+    let hour = |hour: i64| began + hour * 3_600;
     assert_eq!(
-        segments(&appliance, &eastern[0]),
+        segments(&appliance, "east", &eastern[0]),
         [(true, began, Some(hour(8))), (false, hour(8), Some(hour(9))), (true, hour(9), None)]
     );
-    assert_eq!(segments(&appliance, &eastern[1]), [(true, began, Some(hour(10)))]);
-    assert_eq!(segments(&appliance, &eastern[2]), [(true, began, None)]);
+    assert_eq!(segments(&appliance, "east", &eastern[1]), [(true, began, Some(hour(10)))]);
+    assert_eq!(segments(&appliance, "east", &eastern[2]), [(true, began, None)]);
 }

@@ -139,7 +139,7 @@ fn what_is_no_whole_listing_of_ec2_changes_nothing() {
     let left = all.into_iter().filter(|id| id != "i-1").collect();
     assert_eq!(watched(&appliance, &nagios, "aws"), left);
     assert_eq!(gone(&appliance), []);
-    let stopped = segments(&appliance, "i-1");
+    let stopped = segments(&appliance, "aws", "i-1");
     let from = stopped[0].1;
     assert_eq!(stopped, [(true, from, Some(stop)), (false, stop, None)]);
 }

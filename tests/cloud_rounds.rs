@@ -291,7 +291,8 @@ impl World {
                 Word::Shown if has_address => is,
                 // By the ledger it may come back after a kill.
                 _ if is && !was => ran,
-                _ if was && !is => !machine.running,
+                // What ended before a kill leaves after it: `judge_ends` saw it.
+                _ if was && !is => !machine.running || view.gone.contains_key(&machine.id),
                 _ => true,
             };
             if !right {

@@ -167,15 +167,17 @@ pub fn gone(appliance: &Appliance) -> Vec<(String, i64)> {
 
 /// What the ledger has of an instance, in order of time: whether it counts,
 /// from and to.
-pub fn segments(appliance: &Appliance, id: &str) -> Vec<(bool, i64, Option<i64>)> {
+pub fn segments(appliance: &Appliance, cloud: &str, id: &str) -> Vec<(bool, i64, Option<i64>)> {
     let ledger = rusqlite::Connection::open(appliance.path("state/ledger.db")).unwrap();
     let mut query = ledger
         .prepare(
             "SELECT s.counted, s.begins, s.ends FROM segment s JOIN instance i ON i.id = s.instance
-             WHERE i.key = ?1 AND NOT s.deleted ORDER BY s.begins",
+             JOIN cloud c ON c.id = i.cloud
+             WHERE c.name = ?1 AND i.key = ?2 AND NOT s.deleted ORDER BY s.begins",
         )
         .unwrap();
-    let rows = query.query_map([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let rows =
+        query.query_map([cloud, id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
     rows.map(Result::unwrap).collect()
 }
 
