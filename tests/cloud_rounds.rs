@@ -48,6 +48,9 @@ struct World {
     denied_since: HashMap<InstanceId, i64>,
     /// The last listing that was kept, in true time.
     last_kept: Option<i64>,
+    /// Which one last showed what the later ones did not, as far as a poller
+    /// can have remembered it: what happened since then is owed.
+    last_shown: HashMap<InstanceId, i64>,
     /// Machines of which the bill was looked at for good.
     settled: BTreeSet<usize>,
     steady: bool,
@@ -100,6 +103,7 @@ impl World {
             knowledge: Vec::new(),
             denied_since: HashMap::new(),
             last_kept: None,
+            last_shown: HashMap::new(),
             settled: BTreeSet::new(),
             steady,
             most_ahead: 0,
@@ -196,6 +200,7 @@ impl World {
             self.told.add("kills", 1);
             self.absences = outcome.absences_before;
             self.ledger.forget_unseen();
+            self.last_shown.clear();
             return;
         }
         self.hear(&told, &view);
@@ -206,6 +211,7 @@ impl World {
             self.told.add("kills", 1);
             self.absences = outcome.absences_before;
             self.ledger.forget_unseen();
+            self.last_shown.clear();
             return;
         }
         let before = std::mem::replace(&mut self.watched, outcome.hosts);
@@ -235,12 +241,24 @@ impl World {
             let id = &machine.id;
             let gone = || view.gone.get(id)?.last();
             let known = view.live.get(id).or_else(gone);
-            let last = view.unseen.get(id).copied().or(view.last.map(|last| last.at));
-            let before = Before { presence: known.map(|known| known.presence), last };
+            let presence = known.map(|known| known.presence);
+            let last_shown = self.last_shown.get(id).copied();
+            let before = Before { presence, last: last_shown.or(self.last_kept) };
+            let owed = last_shown.filter(|_| self.cloud.has_actions(machine));
+            let since = [told.events_since[place], owed].into_iter().flatten().min();
             // Where clocks step nothing that is told is taken for exact.
-            let since = told.events_since[place].filter(|_| self.steady);
-            self.knowledge[place].hear(machine, told.words[place], since, before, self.now);
-            if told.words[place] == Word::None {
+            let since = since.filter(|_| self.steady);
+            let word = told.words[place];
+            self.knowledge[place].hear(machine, word, since, before, self.now);
+            let lives = matches!(presence, Some(Presence::Here | Presence::Missing { .. }));
+            match word {
+                Word::Garbled | Word::None if word == Word::Garbled || lives => {
+                    let last = self.last_kept.unwrap_or(self.now);
+                    self.last_shown.entry(id.clone()).or_insert(last);
+                }
+                _ => drop(self.last_shown.remove(id)),
+            }
+            if word == Word::None {
                 self.denied_since.entry(id.clone()).or_insert(self.now);
             } else {
                 self.denied_since.remove(id);

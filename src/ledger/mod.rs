@@ -6,7 +6,8 @@
 //!   else the first listing that shows it. After a gap in the observation the
 //!   listing comes too late to tell, and the doubtful time is not billed: what
 //!   is found stopped or gone counts until the gap began. What ran before and
-//!   runs after it ran in between, and the gap is on record beside it.
+//!   runs after it ran in between, and the gap is on record beside it. One
+//!   instance that was not seen for as long as a gap is treated alike.
 //! - An instance that is absent without a word of its cloud stays, marked as
 //!   missing; a second complete listing ends it, at the first one's time.
 //!   One that returns before that was never away. One that returns later

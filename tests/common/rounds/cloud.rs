@@ -257,6 +257,11 @@ impl Cloud {
         machine.happened.last().map_or(0, |last| last.told_at - last.at)
     }
 
+    /// Whether it tells what was done to a machine, once it is asked.
+    pub fn has_actions(&self, machine: &Machine) -> bool {
+        self.tells && (machine.ended.is_none() || machine.trace == Trace::Record)
+    }
+
     /// From when on a provider asks for a machine's actions, by the cloud's
     /// clock; absent: it does not.
     fn asks_since(
@@ -266,10 +271,10 @@ impl Cloud {
         question: &Question,
         since: i64,
     ) -> Option<i64> {
-        if !self.tells || matches!(word, Word::None | Word::Garbled) {
+        if matches!(word, Word::None | Word::Garbled) {
             return None;
         }
-        let has_actions = machine.ended.is_none() || machine.trace == Trace::Record;
+        let has_actions = self.has_actions(machine);
         let unseen = question.unseen.get(&machine.id).map(|last| last - OVERLAP);
         let touched = matches!(word, Word::Shown | Word::Departed(Some(_)))
             && machine.happened.iter().any(|one| one.told_at >= since);
