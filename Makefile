@@ -41,6 +41,7 @@ bench:
 	$(CARGO) bench --locked --bench figures
 	$(CARGO) bench --locked --bench perfdata
 	$(CARGO) bench --locked --bench drain
+	$(CARGO) bench --locked --bench archive
 	$(CARGO) bench --locked --bench usage
 	$(CARGO) bench --locked --bench clouds
 	$(CARGO) bench --locked --bench page

@@ -23,6 +23,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use common::results::Results;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use weather_balloon::archive::{
@@ -111,17 +112,13 @@ impl Peers {
     }
 }
 
-fn row(what: &str, target: &str, measured: String, peer: String, met: bool) {
-    let verdict = if met { "met" } else { "MISSED" };
-    println!("| {what} | {target} | {measured} | {peer} | {verdict} |");
-}
-
 fn table(days: &Days, few: &Told, many: Option<&Told>, peers: Option<&Peers>) {
-    println!(
-        "\n| what | target | measured | peer of the same run | verdict |\n|---|---|---|---|---|"
-    );
+    let mut results = Results::begin("The archive");
+    let mut row = |what: &str, target: &str, measured: String, peer: String, met: bool| {
+        results.judge(what, target, &measured, &peer, met);
+    };
     let bytes = days.bytes_a_series;
-    let whisper = peers.map_or("-".to_owned(), |p| format!("whisper {:.0} B", p.whisper_bytes));
+    let whisper = peers.map_or(String::new(), |p| format!("whisper {:.0} B", p.whisper_bytes));
     row(
         "bytes per series of 90 days",
         "under 22 kB",
@@ -135,7 +132,7 @@ fn table(days: &Days, few: &Told, many: Option<&Told>, peers: Option<&Peers>) {
         "durable ingest with seals, k points a CPU second",
         "at least 500 and 8 x carbon-cache",
         format!("{points:.0}{}", times.map_or(String::new(), |times| format!(", {times:.0} x"))),
-        peers.map_or("-".to_owned(), |p| format!("carbon-cache {:.1}", p.carbon_points)),
+        peers.map_or(String::new(), |p| format!("carbon-cache {:.1}", p.carbon_points)),
         points >= 500.0 && times.is_none_or(|times| times >= 8.0),
     );
     for (what, at, warm, cold) in
@@ -146,7 +143,7 @@ fn table(days: &Days, few: &Told, many: Option<&Told>, peers: Option<&Peers>) {
             what,
             &format!("under {warm:.0} ms warm, {cold:.0} ms cold"),
             format!("{found:.2} ms, {first:.2} ms"),
-            "-".to_owned(),
+            String::new(),
             found < warm && first < cold,
         );
     }
@@ -159,19 +156,27 @@ fn table(days: &Days, few: &Told, many: Option<&Told>, peers: Option<&Peers>) {
             days.json,
             less.map_or(String::new(), |less| format!(", {less:.1} x less"))
         ),
-        peers.map_or("-".to_owned(), |p| format!("graphite-web {:.0} ms", p.render_ms)),
+        peers.map_or(String::new(), |p| format!("graphite-web {:.0} ms", p.render_ms)),
         less.is_none_or(|less| less >= 7.0),
     );
-    memory_table(few, many);
+    memory_table(&mut results, few, many);
+    if many.is_some() && peers.is_some() {
+        results.publish();
+    } else {
+        results.print();
+    }
 }
 
-fn memory_table(few: &Told, many: Option<&Told>) {
+fn memory_table(results: &mut Results, few: &Told, many: Option<&Told>) {
+    let mut row = |what: &str, target: &str, measured: String, peer: String, met: bool| {
+        results.judge(what, target, &measured, &peer, met);
+    };
     let memory = few.number("MB of memory more at the peak");
     row(
         "memory at 20,000 series, two hours and a seal",
         "under 30 MB more",
         format!("{memory:.0} MB"),
-        "-".to_owned(),
+        String::new(),
         memory < 30.0,
     );
     let Some(many) = many else { return };
@@ -180,7 +185,7 @@ fn memory_table(few: &Told, many: Option<&Told>) {
         "memory at 500,000 series, two hours and a seal",
         "under 300 MB more",
         format!("{memory:.0} MB"),
-        "-".to_owned(),
+        String::new(),
         memory < 300.0,
     );
     let written = many.number("GB written a day, journal and seals");
@@ -188,7 +193,7 @@ fn memory_table(few: &Told, many: Option<&Told>) {
         "written a day, 500,000 series, 1,000 points/s, extrapolated",
         "under 6 GB",
         format!("{written:.1} GB"),
-        "-".to_owned(),
+        String::new(),
         written < 6.0,
     );
     let start = many.number("seconds from start to first answer");
@@ -196,7 +201,7 @@ fn memory_table(few: &Told, many: Option<&Told>) {
         "start with a two-hour journal of 500,000 series",
         "answers within 3 s",
         format!("{start:.1} s"),
-        "-".to_owned(),
+        String::new(),
         start < 3.0,
     );
 }

@@ -1,65 +1,74 @@
-//! What a poll of an OpenStack costs: CPU time and memory of our own. The
-//! fake that answers runs in a process of its own and is not counted.
+//! What a poll of an OpenStack costs the whole appliance: from the question to
+//! the ledger and on to Nagios. The fake that answers runs in a process of its
+//! own and is not counted.
 //!
 //! `cargo bench --bench clouds`
 
-#![allow(dead_code, reason = "a benchmark uses a part of the rig")]
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
     reason = "a benchmark fails by panicking"
 )]
 
-#[path = "../tests/common/http.rs"]
-mod http;
-#[path = "../tests/common/openstack/mod.rs"]
-mod openstack;
+#[path = "../tests/common/mod.rs"]
+mod common;
 
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
-use weather_balloon::providers::openstack::{Config, OpenStack};
-use weather_balloon::providers::{Listing, Provider, Question};
+use common::appliance::Appliance;
+use common::cloud::{QUICK, status, sync, wait_clock, write_password};
+use common::nagios::{Nagios, Settings, wait_until};
+use common::openstack::OpenStack;
+use common::process::{cpu_seconds, memory};
+use common::results::Results;
+
+/// What Nagios gets of a larger cloud: it would need minutes for 50,000.
+const WATCHED: usize = 5_000;
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [_, "serve", servers] => serve(servers.parse().unwrap()),
-        [_, "poll", servers] => poll(servers.parse().unwrap()),
-        _ => {
-            // A process each: a peak of memory is that of a whole process.
-            for servers in ["5000", "100000"] {
-                let own = std::env::current_exe().unwrap();
-                assert!(Command::new(own).args(["poll", servers]).status().unwrap().success());
-            }
-        }
+    if let [_, "serve", servers] = args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        return serve(servers.parse().unwrap());
     }
+    let small = poll(5_000);
+    let large = poll(100_000);
+    let mut results = Results::begin("A poll of a cloud");
+    let mut row = |what: &str, unit: &str, limit: f64, found: f64| {
+        let (target, found_in) = (format!("under {limit} {unit}"), format!("{found:.0} {unit}"));
+        results.judge(what, &target, &found_in, "", found < limit);
+    };
+    row("a steady poll of 5,000, own CPU", "ms", 150.0, small.steady);
+    row("the first poll of 100,000 and the start, own CPU", "ms", 3_000.0, large.first);
+    row("a steady poll of 100,000, own CPU", "ms", 3_000.0, large.steady);
+    row("memory at the peak, 100,000", "MB", 250.0, large.peak);
+    results.publish();
+}
+
+/// Milliseconds of CPU, and MB.
+struct Cost {
+    first: f64,
+    steady: f64,
+    peak: f64,
 }
 
 /// Until standard input ends.
 fn serve(servers: usize) {
-    let cloud = openstack::OpenStack::start();
+    let cloud = OpenStack::start();
     {
         let mut state = cloud.state();
-        let now = state.now();
-        state.clock = Some(now);
         for n in 0..servers {
             state.boot(Some(&format!("user{}", n % 500)), n % 3);
         }
-        // Nothing changed of late.
-        state.pass(3600);
     }
     println!("{}", cloud.auth_url());
+    // An error ends it as the end of the input does.
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
 
 fn start(servers: usize) -> (Child, String) {
-    let own = std::env::current_exe().unwrap();
-    let mut child = Command::new(own)
+    let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["serve", &servers.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -70,58 +79,51 @@ fn start(servers: usize) -> (Child, String) {
     (child, url.trim().to_owned())
 }
 
-fn poll(servers: usize) {
-    let (mut child, auth_url) = start(servers);
-    let dir = tempfile::tempdir().unwrap();
-    let password = dir.path().join("password");
-    std::fs::write(&password, openstack::PASSWORD).unwrap();
-    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let config = Config {
-        auth_url,
-        username: "weatherballoon".to_owned(),
-        password_file: password,
-        project: "admin".to_owned(),
-        ..Config::default()
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let cloud = OpenStack::new("bench", &config).unwrap();
-    let base = memory("VmRSS");
-    println!("{servers} running instances, pages of 1,000");
-    let listing = measure(&runtime, &cloud, &Question::default(), "first", servers);
-    println!("  MB of memory more at the peak {:>10.0}", (memory("VmHWM") - base) / 1e6);
-    let living = listing.sighting.instances().iter().map(|one| one.id.clone()).collect();
-    let question =
-        Question { since: Some(listing.sighting.began()), living, ..Question::default() };
-    for _ in 0..3 {
-        measure(&runtime, &cloud, &question, "steady", servers);
-    }
-    drop(child.stdin.take());
-    child.wait().unwrap();
-}
-
-fn measure(
-    runtime: &tokio::runtime::Runtime,
-    cloud: &OpenStack,
-    question: &Question,
-    what: &str,
-    servers: usize,
-) -> Listing {
-    let (cpu, wall) = (cpu_seconds(), Instant::now());
-    let listing = runtime.block_on(cloud.list(question)).unwrap();
-    let (cpu, wall) = (cpu_seconds() - cpu, wall.elapsed().as_secs_f64());
-    assert_eq!(listing.sighting.instances().len(), servers);
-    println!("  {what}: own CPU ms {:>10.0}, wall ms {:>10.0}", cpu * 1e3, wall * 1e3);
-    listing
-}
-
-fn cpu_seconds() -> f64 {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
-    (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6
-}
-
-/// In bytes.
-fn memory(key: &str) -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with(key)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1024.0
+fn poll(servers: usize) -> Cost {
+    let (mut fake, auth_url) = start(servers);
+    let nagios = Nagios::start_new(Settings::default());
+    let limit = format!("[hosts]\nmax_hosts = {WATCHED}\n[archive]\nenabled = false");
+    let mut appliance = Appliance::new(&nagios, QUICK, &limit);
+    let password = write_password(&appliance);
+    let section = format!(
+        "[[cloud]]\nname = 'east'\nkind = 'openstack'\ninterval = '1h'\ntimeout = '5m'\n\
+         auth_url = '{auth_url}'\nusername = 'weatherballoon'\npassword_file = '{}'\n\
+         project = 'admin'\n",
+        password.display()
+    );
+    appliance.configure(&nagios, QUICK, &format!("{limit}\n{section}"));
+    appliance.start();
+    let pid = appliance.pid().cast_unsigned();
+    println!("{servers} running instances, pages of 1,000, of which Nagios gets {WATCHED}");
+    wait_until("the first poll", || {
+        let told = status(&appliance, "east");
+        (told.last_success_time.is_some() || told.error.is_some()).then_some(told)
+    });
+    let told = appliance.wait_in_step();
+    assert_eq!(told.watched_count.unwrap(), i32::try_from(servers.min(WATCHED)).unwrap());
+    // The start is in it, too.
+    let first = cpu_seconds(pid) * 1e3;
+    println!("  first: own CPU {first:.0} ms");
+    let mut steady: Vec<f64> = (0..7)
+        .map(|_| {
+            wait_clock();
+            let (before, began) = (cpu_seconds(pid), Instant::now());
+            let found = sync(&appliance, "east").unwrap();
+            let cost = (cpu_seconds(pid) - before) * 1e3;
+            assert_eq!(found.error, None);
+            println!(
+                "  steady: own CPU {cost:.0} ms, wall {:.0} ms",
+                began.elapsed().as_secs_f64() * 1e3
+            );
+            cost
+        })
+        .collect();
+    steady.sort_by(f64::total_cmp);
+    let now = appliance.wait_in_step();
+    assert_eq!((now.live_generation, now.restarts), (told.live_generation, told.restarts));
+    let peak = memory(pid, "VmHWM") / 1e6;
+    println!("  memory at the peak {peak:.0} MB");
+    drop(fake.stdin.take());
+    fake.wait().unwrap();
+    Cost { first, steady: steady[steady.len() / 2], peak }
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use common::process::cpu_seconds;
 use common::thrift::{Encoding, OpenDoor, config, connect, get_metrics, read_to_close};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -131,10 +132,7 @@ impl Server {
 
     /// User and system time so far, in microseconds.
     fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        let ticks: f64 = [11, 12].map(|at| fields[at].parse::<f64>().unwrap()).iter().sum();
-        ticks * 10_000.0
+        cpu_seconds(self.child.id()) * 1e6
     }
 
     /// CPU microseconds a call, and calls a second.

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use common::appliance::Appliance;
 use common::carbon::Carbon;
 use common::nagios::{Nagios, Settings};
+use common::process::{cpu_seconds, memory};
 use common::receiver::{Manner, Receiver};
 
 const FILE_BYTES: usize = 1 << 20;
@@ -59,19 +60,6 @@ fn backlog(spool: &Path, files: u64) -> u64 {
     lines
 }
 
-fn high_water_mib(pid: i32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
-}
-
-/// Processor time of the appliance.
-fn cpu(pid: i32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
-}
-
 fn drain(what: &str, port: u16, files: u64) {
     let nagios = Nagios::new(Settings::default());
     let lines = backlog(&nagios.spool(), files);
@@ -94,14 +82,14 @@ fn drain(what: &str, port: u16, files: u64) {
         assert!(began.elapsed() < PATIENCE, "{sent} of {points} points: {sinks:?}");
         std::thread::sleep(Duration::from_millis(50));
     };
-    let (pid, seconds) = (appliance.pid(), took.as_secs_f64());
+    let (pid, seconds) = (appliance.pid().cast_unsigned(), took.as_secs_f64());
     println!(
         "{what}: {files} MiB, {lines} lines, {points} points in {seconds:.1} s: {:.0} lines/s, {:.0} points/s, \
          {:.1} s of processor time, at most {:.1} MiB resident",
         lines as f64 / seconds,
         points as f64 / seconds,
-        cpu(pid),
-        high_water_mib(pid)
+        cpu_seconds(pid),
+        memory(pid, "VmHWM") / 1_048_576.0
     );
 }
 

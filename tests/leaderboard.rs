@@ -317,8 +317,10 @@ async fn histories(clouds: usize) {
             let (cloud, billed) = invent(&name, number % 2 == 1, &mut runner);
             play(&ground, &appliance, &name, &cloud).await;
             let end = ledger_times(&cloud.looks).last().unwrap().0;
+            // Where the clocks were set back again and again, no second passed.
+            let questions = if billed.start < end { 20 } else { 0 };
             let mut client = appliance.client();
-            for _ in 0..20 {
+            for _ in 0..questions {
                 let from = draw(billed.start..end, &mut runner);
                 let to = draw(from + 1..=end, &mut runner);
                 let asked = UsageQuestion { cloud: Some(name.clone()), ..question(from, to) };

@@ -6,7 +6,9 @@ mod common;
 
 use common::ledger::{Ground, assert_sound, created, departed, off, seen, told, usage, vm};
 use weather_balloon::model::EventKind::{Resized, Started, Stopped};
-use weather_balloon::model::{GapRow, Instance, Owner, OwnerRank, Shape, Size, Window};
+use weather_balloon::model::{
+    Departure, GapRow, Instance, InstanceId, Owner, OwnerRank, Shape, Sighting, Size, Window,
+};
 
 const DAY: i64 = 86_400;
 
@@ -277,6 +279,26 @@ async fn a_better_source_of_the_owner_counts_for_the_whole_life() {
         let newest = before.values().map(|row| row.revision).max().unwrap();
         let rows = ground.rows().await;
         assert!(rows.values().all(|row| row.revision > newest));
+    }
+}
+
+#[tokio::test]
+async fn a_better_owner_is_learned_of_what_is_gone() {
+    for ground in Ground::both().await {
+        let owned =
+            |rank, name| Instance { owner: Owner::new(rank, name).unwrap(), ..vm("i-1", "x", 2) };
+        ground.see("1", &seen(1000, vec![owned(OwnerRank::Id, "u-77")]), 1000).await;
+        for (run, at, rank, name) in [
+            ("2", 1600, OwnerRank::Id, "u-77"),
+            ("3", 2200, OwnerRank::UserName, "alice"),
+            ("4", 2800, OwnerRank::UserName, "mallory"),
+        ] {
+            let record = Some(off(owned(rank, name)));
+            let gone = Departure { id: InstanceId::parse("i-1").unwrap(), at: Some(1200), record };
+            let sighting = Sighting::new("east", at, at, vec![], vec![gone], vec![]).unwrap();
+            ground.see(run, &sighting, at).await;
+        }
+        assert_story(&ground, &[("alice", true, Some(2), 1000, Some(1200))]).await;
     }
 }
 

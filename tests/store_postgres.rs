@@ -4,7 +4,6 @@
 
 mod common;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -119,13 +118,6 @@ async fn a_statement_that_waits_too_long_is_given_up() {
     drop(client);
     connection.join_next().await.unwrap().unwrap().unwrap();
     ground.store.apply(&ground.lease, "1", changes).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_backup_is_pg_dumps_work() {
-    let ground = Ground::postgres(Postgres::shared()).await;
-    let fault = told(ground.store.backup(Path::new("/backups/a")).await.unwrap_err());
-    assert!(fault.contains("pg_dump --format=custom --file=/backups/a ledger"), "{fault}");
 }
 
 /// Polls while the server is killed again and again. What was acknowledged is

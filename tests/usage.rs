@@ -162,6 +162,21 @@ fn sums_beyond_i64_stop_there() {
 }
 
 #[test]
+fn more_sizes_than_rows_tell_apart_are_summed_up() {
+    let mut usage = Draft::default();
+    let sizes = 1..=20_000_u32;
+    let sized = |size: u32| SegmentRow {
+        vcpus: Some(size),
+        ..segment(size.into(), 1 + i64::from(size % 2), 0, Some(10))
+    };
+    let columns = refreshed(&mut usage, &[batch(&sizes.clone().map(sized).collect::<Vec<_>>())]);
+    let sum = |odd: u32| 10 * sizes.clone().filter(|size| size % 2 == odd).sum::<u32>();
+    let report = told(&columns, &whole(0, 20), 20).unwrap();
+    let of = |name, odd| (name, i64::from(sum(odd)), 100_000, 10_000);
+    assert_eq!(brief(&report), [of("ada", 0), of("bob", 1)]);
+}
+
+#[test]
 fn an_answer_of_too_many_days_is_refused() {
     let mut usage = Draft::default();
     let query = Query { group_by: GroupBy::Day, ..whole(i64::MIN, i64::MAX) };

@@ -11,9 +11,9 @@ use weather_balloon::carbon::{Config, Destination, Framer, Protocol, Sender};
 use weather_balloon::model::{PathBuffer, Sample};
 
 use super::common::graphite::{Graphite, STEP, last_step};
+use super::common::process::cpu_seconds;
 use super::{NAMES, Series, host_name};
 
-const CLOCK_TICKS: f64 = 100.0;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Of one series of 90 days, as whisper itself makes it.
@@ -34,10 +34,10 @@ pub fn carbon_points() -> f64 {
     let first = last_step() - (SLOTS + 1) * STEP;
     send(&graphite, SERIES, first..first + 1);
     settle(pid);
-    let before = cpu_of(pid);
+    let before = cpu_seconds(pid);
     send(&graphite, SERIES, first + STEP..first + (SLOTS + 1) * STEP);
     settle(pid);
-    SERIES as f64 * SLOTS as f64 / (cpu_of(pid) - before) / 1e3
+    SERIES as f64 * SLOTS as f64 / (cpu_seconds(pid) - before) / 1e3
 }
 
 /// Frames of 1,000 points, one time after the other.
@@ -92,7 +92,7 @@ for line in sys.stdin:
     assert!(python.wait().unwrap().success());
 
     let web = graphite.web().id();
-    let workers = || children_of(web).into_iter().map(cpu_of).sum::<f64>();
+    let workers = || children_of(web).into_iter().map(cpu_seconds).sum::<f64>();
     let ask = || {
         let before = workers();
         let (status, body) = graphite
@@ -121,25 +121,16 @@ fn python(script: &str, args: &[&Path]) {
 /// Until the process has been idle for two seconds.
 fn settle(pid: u32) {
     let began = Instant::now();
-    let (mut last, mut since) = (cpu_of(pid), Instant::now());
+    let (mut last, mut since) = (cpu_seconds(pid), Instant::now());
     while since.elapsed() < Duration::from_secs(2) {
         assert!(began.elapsed() < PATIENCE, "carbon-cache does not come to rest");
         std::thread::sleep(Duration::from_millis(100));
-        let now = cpu_of(pid);
+        let now = cpu_seconds(pid);
         // Its reactor wakes for nothing, too.
         if now - last > 0.02 {
             (last, since) = (now, Instant::now());
         }
     }
-}
-
-/// User and system seconds of the process (proc(5): fields 14 and 15 of stat,
-/// behind the name in brackets).
-fn cpu_of(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-    let ticks = |at: usize| fields[at - 3].parse::<f64>().unwrap();
-    (ticks(14) + ticks(15)) / CLOCK_TICKS
 }
 
 fn children_of(pid: u32) -> Vec<u32> {

@@ -27,12 +27,15 @@ mod overhead;
 mod proof;
 mod python;
 mod report;
+#[path = "../../tests/common/results.rs"]
+#[allow(dead_code, reason = "each bench uses a part of it")]
+mod results;
 mod rounds;
 mod sets;
 mod upstream;
 mod wire;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use report::{Report, Row};
 
@@ -59,18 +62,18 @@ fn main() -> anyhow::Result<()> {
             bail!("{word:?} is no part of this benchmark");
         }
     }
-    let mut report = Report::begin()?;
+    let mut report = Report::begin();
     for (name, part) in PARTS {
         if arguments.is_empty() || arguments.iter().any(|word| word == name) {
             eprintln!("measuring: {name}");
             report.add(name, part());
         }
     }
-    let text = report.end()?;
-    println!("{text}");
+    let results = report.end();
     if arguments.is_empty() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
-        std::fs::write(path, text).with_context(|| format!("cannot write {path}"))?;
+        results.publish();
+    } else {
+        results.print();
     }
     Ok(())
 }

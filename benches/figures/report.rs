@@ -1,8 +1,6 @@
-//! The table and the machine it was measured on.
+//! The rows of the table.
 
-use std::fmt::Write;
-use std::fs;
-use std::process::Command;
+use crate::results::Results;
 
 pub struct Row {
     what: String,
@@ -46,12 +44,12 @@ impl Row {
 
 pub struct Report {
     rows: Vec<Row>,
-    load_before: String,
+    results: Results,
 }
 
 impl Report {
-    pub fn begin() -> anyhow::Result<Self> {
-        Ok(Self { rows: Vec::new(), load_before: load_average()? })
+    pub fn begin() -> Self {
+        Self { rows: Vec::new(), results: Results::begin("The door and the hosts") }
     }
 
     /// A part that fails is a row too, so that nobody takes it for met.
@@ -68,59 +66,10 @@ impl Report {
         }
     }
 
-    /// Markdown.
-    pub fn end(self) -> anyhow::Result<String> {
-        let mut text = String::from("# Figures\n\nWritten by `make bench`. ");
-        text.push_str(
-            "Medians of several runs; CPU is user and system time of the server alone.\n\n",
-        );
-        writeln!(text, "- Date: {} UTC", said_by("date", &["-u", "+%F %H:%M"]))?;
-        writeln!(text, "- Commit: {}", said_by("git", &["describe", "--always", "--dirty"]))?;
-        writeln!(text, "- Machine: {}", machine()?)?;
-        writeln!(
-            text,
-            "- Load average (1, 5, 15 min): {} before, {} after",
-            self.load_before,
-            load_average()?
-        )?;
-        writeln!(text, "- Built with: {}", said_by("rustc", &["--version"]))?;
-        text.push_str("\n| what | target | measured | baseline of the same run | verdict |\n|---|---|---|---|---|\n");
+    pub fn end(mut self) -> Results {
         for Row { what, target, measured, baseline, verdict } in &self.rows {
-            writeln!(text, "| {what} | {target} | {measured} | {baseline} | {verdict} |")?;
+            self.results.add(what, target, measured, baseline, verdict);
         }
-        Ok(text)
-    }
-}
-
-fn machine() -> anyhow::Result<String> {
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo")?;
-    let field = |text: &str, key: &str| {
-        let line = text.lines().find(|line| line.starts_with(key));
-        line.and_then(|line| line.split_once(':'))
-            .map_or("unknown", |(_, value)| value.trim())
-            .to_owned()
-    };
-    let memory = field(&fs::read_to_string("/proc/meminfo")?, "MemTotal");
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    Ok(format!(
-        "{} cores of {}, {memory} of memory, Linux {}",
-        std::thread::available_parallelism()?,
-        field(&cpuinfo, "model name"),
-        kernel.trim()
-    ))
-}
-
-fn load_average() -> anyhow::Result<String> {
-    let loads = fs::read_to_string("/proc/loadavg")?;
-    Ok(loads.split_whitespace().take(3).collect::<Vec<_>>().join(" "))
-}
-
-fn said_by(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output();
-    match output {
-        Ok(output) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).trim().to_owned()
-        }
-        _ => "unknown".to_owned(),
+        self.results
     }
 }

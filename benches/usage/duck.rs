@@ -30,7 +30,7 @@ pub fn duckdb(cloud: &Cloud) -> Option<Duck> {
         writeln!(windows, "{name} {start} {end}").unwrap();
     }
     fs::write(scratch.join("windows"), windows).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/usage/duckdb.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/usage/duck.py");
     let output = Command::new(python).arg(script).arg(&scratch).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut duck = Duck { best: BTreeMap::new(), found: BTreeMap::new() };

@@ -21,6 +21,7 @@ mod whole;
 use std::collections::BTreeMap;
 use std::fs;
 
+use common::results::Results;
 use nix::sys::resource::{UsageWho, getrusage};
 use weather_balloon::model::{SegmentRow, Window};
 use weather_balloon::usage::{Batch, Columns, Draft, GroupBy, Query};
@@ -45,44 +46,34 @@ const PAGE: usize = 10_000;
 
 fn main() {
     let sizes: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
-    let sizes = if sizes.is_empty() { vec![1_000_000, 10_000_000] } else { sizes };
-    let mut figures = Figures::default();
+    let whole = sizes.is_empty();
+    let sizes = if whole { vec![1_000_000, 10_000_000] } else { sizes };
+    let mut figures = Figures(Results::begin("The ledger and the leaderboard"));
     for size in sizes {
         let cloud = Cloud::invent(size, if size > 1_000_000 { 20_000 } else { 5_000 });
         bench(cloud, &mut figures);
         whole::bench(Cloud::invent(size, 20_000), &mut figures);
     }
     listing::bench(&mut figures);
-    figures.print();
+    if whole {
+        figures.0.publish();
+    } else {
+        figures.0.print();
+    }
 }
 
 /// What was measured against what is promised.
-#[derive(Default)]
-pub struct Figures(Vec<[String; 4]>);
+pub struct Figures(Results);
 
 impl Figures {
     pub fn at_most(&mut self, what: String, unit: &str, limit: f64, found: f64) {
-        self.add(
-            what,
-            format!("under {limit} {unit}"),
-            format!("{found:.1} {unit}"),
-            found < limit,
-        );
+        let (target, found_in) = (format!("under {limit} {unit}"), format!("{found:.1} {unit}"));
+        self.0.judge(&what, &target, &found_in, "", found < limit);
     }
 
     pub fn at_least(&mut self, what: String, limit: f64, found: f64) {
-        self.add(what, format!("at least {limit} x"), format!("{found:.1} x"), found >= limit);
-    }
-
-    fn add(&mut self, what: String, target: String, found: String, met: bool) {
-        self.0.push([what, target, found, if met { "met" } else { "MISSED" }.to_owned()]);
-    }
-
-    fn print(&self) {
-        println!("\n| what | target | found | |\n|---|---|---|---|");
-        for [what, target, found, verdict] in &self.0 {
-            println!("| {what} | {target} | {found} | {verdict} |");
-        }
+        let (target, found_in) = (format!("at least {limit} x"), format!("{found:.1} x"));
+        self.0.judge(&what, &target, &found_in, "", found >= limit);
     }
 }
 

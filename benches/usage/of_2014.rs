@@ -12,6 +12,7 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::cloud::Cloud;
 use crate::common::postgres::Postgres;
+use crate::common::process::cpu_seconds;
 use crate::{CPUS, Found, NOW, RUNNING, WINDOWS};
 
 const SCHEMA: &str = "
@@ -93,11 +94,12 @@ async fn ask(client: &Client, windows: &[&str]) -> BTreeMap<String, (f64, Found)
         .await
         .unwrap();
     let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    let pid = pid.cast_unsigned();
     let mut answers = BTreeMap::new();
     for (name, start, end) in WINDOWS.iter().filter(|window| windows.contains(&window.0)) {
-        let before = spent(pid);
+        let before = cpu_seconds(pid);
         let rows = client.query(QUERY, &[start, end, &NOW]).await.unwrap();
-        let took = spent(pid) - before;
+        let took = (cpu_seconds(pid) - before) * 1e3;
         // In 2014 users without uptime were listed, too.
         let used = rows.iter().filter(|row| row.get::<_, i64>(2) > 0).map(|row| {
             let user = u32::try_from(row.get::<_, i32>(0)).unwrap();
@@ -106,15 +108,6 @@ async fn ask(client: &Client, windows: &[&str]) -> BTreeMap<String, (f64, Found)
         answers.insert((*name).to_owned(), (took, used.collect()));
     }
     answers
-}
-
-/// Milliseconds of CPU of a process, in steps of ten.
-fn spent(pid: i32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    // utime and stime: fields 14 and 15 of proc(5), the state being the third.
-    let ticks = |at: usize| fields[at - 3].parse::<f64>().unwrap();
-    (ticks(14) + ticks(15)) * 10.0
 }
 
 fn write_rows(cloud: &Cloud, path: &Path) {

@@ -132,25 +132,30 @@ impl<'a> Round<'a> {
         let Some(record) = record else {
             return;
         };
-        match (self.gone_life(record), told) {
-            (Some(known), Some(told)) => self.heals(known, told),
-            (Some(_), None) => (),
-            (None, _) => self.lived_between(record, events, told),
+        match self.gone_life(record) {
+            Some(known) => self.heals(known, record, told),
+            None => self.lived_between(record, events, told),
         }
     }
 
-    /// The cloud now says when something ended that was ended at a guess.
-    fn heals(&mut self, known: &Known, told: Moment) {
-        let Presence::Gone { at, explained: false } = known.presence else { return };
+    /// The cloud tells of something that ended before: when that was, if it was
+    /// a guess, and whose it was, if it knows that better than it did.
+    fn heals(&mut self, known: &Known, record: &Instance, told: Option<Moment>) {
         let mut life = Life::of(known.segment.as_ref());
-        let guessed = known.segment.as_ref().filter(|kept| {
-            kept.segment.to().is_some_and(|to| to.at == at && to.by != TimeSource::Event)
-        });
-        let at = guessed.map_or(at, |kept| {
-            life.heal(told);
-            told.at.max(kept.segment.from().at)
-        });
-        self.keep(known, None, Presence::Gone { at, explained: true }, life);
+        let presence = match (known.presence, told) {
+            (Presence::Gone { at, explained: false }, Some(told)) => {
+                let guessed = known.segment.as_ref().filter(|kept| {
+                    kept.segment.to().is_some_and(|to| to.at == at && to.by != TimeSource::Event)
+                });
+                let at = guessed.map_or(at, |kept| {
+                    life.heal(told);
+                    told.at.max(kept.segment.from().at)
+                });
+                Presence::Gone { at, explained: true }
+            }
+            (presence, _) => presence,
+        };
+        self.keep(known, better_owned(known, record), presence, life);
     }
 
     /// The last listing did not show it, and it ended before this one. Without
@@ -224,9 +229,7 @@ impl<'a> Round<'a> {
         self.changes.tally.gone_explained += 1;
         let at = not_before(known, until.at);
         let gone = Presence::Gone { at, explained: true };
-        // A record of something deleted has lost its metadata and its address;
-        // only a better owner is taken from it.
-        let record = record.filter(|record| record.owner.rank() > known.owner.rank());
+        let record = record.and_then(|record| better_owned(known, record));
         self.keep(known, record, gone, life);
         at
     }
@@ -285,6 +288,12 @@ impl<'a> Round<'a> {
         self.changes.tally.owner_replaced += usize::from(touched.owner_replaced());
         self.changes.touched.push(touched);
     }
+}
+
+/// A record of something deleted has lost its metadata and its address; only a
+/// better owner is taken from it.
+fn better_owned<'r>(known: &Known, record: &'r Instance) -> Option<&'r Instance> {
+    Some(record).filter(|record| record.owner.rank() > known.owner.rank())
 }
 
 fn shown(record: &Instance) -> Shown<'_> {

@@ -57,10 +57,6 @@ pub enum Error {
         "another listing of the cloud \"{cloud}\" was recorded in the meantime; nothing was changed, look again"
     )]
     Moved { cloud: String },
-    #[error(
-        "PostgreSQL keeps the ledger: back it up with pg_dump --format=custom --file={file} {database}"
-    )]
-    UsePgDump { file: PathBuf, database: String },
     #[error("there is no ledger at {path}")]
     NoLedger { path: PathBuf },
     #[error(
@@ -77,10 +73,6 @@ pub enum Error {
     Differs { ledger: String, table: &'static str, wanted: String, found: String },
     #[error("the 2014 tables in {database} cannot be used: {reason}")]
     NoTables { database: String, reason: String },
-    #[error("the backup {path} cannot be written")]
-    Backup { path: PathBuf, source: io::Error },
-    #[error("the ledger {path} cannot be copied")]
-    Snapshot { path: PathBuf, source: sqlite::SnapshotFault },
     #[error("{path} is not a backup of a ledger")]
     BadBackup { path: PathBuf, source: sqlite::SnapshotFault },
 }

@@ -15,7 +15,6 @@ mod postgres;
 mod sqlite;
 mod whole;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ pub use error::{Error, PostgresFault};
 pub use handle::{Handle, NotOpen, Opener};
 pub use import::{Finding, Imported, ImportedCloud, UNKNOWABLE, Wrong, import};
 pub use postgres::PostgresStore;
-pub use sqlite::{Backup, SqliteStore, check_backup, restore};
+pub use sqlite::{Backup, SqliteStore, check_backup};
 
 /// The right to write, as it was taken. It is worth nothing once another one
 /// was given.
@@ -90,8 +89,6 @@ pub trait Store: Send + Sync {
 
     /// Looks for damage; takes long on a large ledger.
     async fn check(&self) -> Result<(), Error>;
-    /// Writes a copy of this moment that `restore` takes.
-    async fn backup(&self, file: &Path) -> Result<(), Error>;
 }
 
 /// Rows in one page of a reader.

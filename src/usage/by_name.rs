@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::chunk::Row;
+use super::chunk::{Row, Rows};
 use super::columns::Columns;
 use super::instances::Distinct;
 use super::names::{Label, Names, Shape};
@@ -20,7 +20,7 @@ pub(super) fn by_user(
 ) -> Vec<Group> {
     let users = columns.users();
     let mut tally =
-        ByNumber::new(columns, selection, users.groups(), |row| row.user, |piece| piece.user);
+        ByNumber::new(columns, selection, users.groups(), Row::user, |piece| piece.user);
     scan(columns, start, end, &mut tally);
     tally.groups(|number| {
         let Label { name, is_staff } = users.label(number);
@@ -43,8 +43,7 @@ pub(super) fn by_shape(
         .zip(columns.shapes())
         .map(|(number, shape)| *known.entry(name(shape)).or_insert(number))
         .collect();
-    let mut tally =
-        ByNumber::new(columns, selection, &numbers, |row| row.shape.into(), |piece| piece.shape);
+    let mut tally = ByNumber::new(columns, selection, &numbers, Row::shape, |piece| piece.shape);
     scan(columns, start, end, &mut tally);
     tally.groups(|number| (Arc::clone(name(&columns.shapes()[number as usize])), None))
 }
@@ -75,27 +74,21 @@ impl<'a, R: Fn(&Row) -> u32, P: Fn(&Piece) -> u32> ByNumber<'a, R, P> {
         Self { selection, groups, of_row, of_piece, sums, distinct, picked }
     }
 
-    fn add_rows(&mut self, rows: &[Row], start: u32, end: u32) {
-        let rates = self.selection.rates();
-        self.sums.add_rows(rows, (start, end), rates, &self.of_row);
-        // Each row counted for an instance of its own, which is nearly always so.
-        for row in rows {
-            if !self.distinct.is_alone(row.instance.into())
-                && row.from.max(start) < row.to.min(end)
-                && rates.get(usize::from(row.shape)).is_some_and(|r| r.counts != Counts::Not)
-            {
-                let number = (self.of_row)(row);
-                if !self.distinct.is_new(row.instance.into(), number) {
-                    self.sums.uncount(number, 1);
-                }
-            }
+    fn add_rows(&mut self, Rows { rows, instances }: Rows<'_>, start: u32, end: u32) {
+        let (rates, window, distinct) = (self.selection.rates(), (start, end), &mut self.distinct);
+        // Nearly always so, and then there is nothing to look up for each row.
+        if distinct.are_alone(instances) {
+            return self.sums.add_rows(rows, window, rates, &self.of_row, |_, _| true);
         }
+        self.sums.add_rows(rows, window, rates, &self.of_row, |row, number| {
+            distinct.is_new(row.instance.into(), number)
+        });
     }
 
     fn groups(mut self, label: impl Fn(u32) -> (Arc<str>, Option<bool>)) -> Vec<Group> {
         self.sums.join(self.groups);
         for group in self.distinct.others() {
-            self.sums.count(group, 1);
+            self.sums.count(group);
         }
         let used = self.sums.used();
         used.into_iter()
@@ -108,12 +101,12 @@ impl<'a, R: Fn(&Row) -> u32, P: Fn(&Piece) -> u32> ByNumber<'a, R, P> {
 }
 
 impl<R: Fn(&Row) -> u32, P: Fn(&Piece) -> u32> Tally for ByNumber<'_, R, P> {
-    fn rows(&mut self, rows: &[Row], start: u32, end: u32) {
+    fn rows(&mut self, rows: Rows<'_>, start: u32, end: u32) {
         if self.selection.picks_users() {
             let mut picked = std::mem::take(&mut self.picked);
             picked.clear();
-            picked.extend(rows.iter().filter(|row| self.selection.has_user(row.user)));
-            self.add_rows(&picked, start, end);
+            picked.extend(rows.rows.iter().filter(|row| self.selection.has_user(row.user())));
+            self.add_rows(Rows { rows: &picked, ..rows }, start, end);
             self.picked = picked;
         } else {
             self.add_rows(rows, start, end);
@@ -126,7 +119,7 @@ impl<R: Fn(&Row) -> u32, P: Fn(&Piece) -> u32> Tally for ByNumber<'_, R, P> {
             let number = (self.of_piece)(piece);
             self.sums.add_wide(number, piece.seconds(), rate);
             if self.distinct.is_new(piece.instance, number) {
-                self.sums.count(number, 1);
+                self.sums.count(number);
             }
         }
     }

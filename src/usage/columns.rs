@@ -127,18 +127,12 @@ impl Columns {
             Some(to) => u32::try_from(to).ok().filter(|to| *to != RUNNING),
         };
         let small = (u32::try_from(row.from), to, Instances::markable(row.instance));
-        match (small, u16::try_from(shape)) {
-            ((Ok(from), Some(to), Some(instance)), Ok(shape)) => {
-                Kept::Row(Row::new(from, to, instance, user, shape))
-            }
-            _ => Kept::Odd(OddRow {
-                instance: row.instance,
-                user,
-                shape,
-                from: row.from,
-                to: row.to,
-            }),
-        }
+        let fits = match small {
+            (Ok(from), Some(to), Some(instance)) => Row::new(from, to, instance, user, shape),
+            _ => None,
+        };
+        let (instance, from, to) = (row.instance, row.from, row.to);
+        fits.map_or(Kept::Odd(OddRow { instance, user, shape, from, to }), Kept::Row)
     }
 
     fn insert_odd(&mut self, id: i64, odd: OddRow) {
@@ -152,24 +146,30 @@ impl Columns {
     fn merge(&mut self, changes: &[Change]) {
         let old = std::mem::take(&mut self.chunks);
         let (mut arrived, mut room) = (Vec::new(), Vec::new());
-        let mut chunks = Vec::with_capacity(old.len() + changes.len() / 2048 + 1);
-        let mut lay = |chunk, changes: &[Change], last: bool, chunks: &mut Vec<Arc<Chunk>>| {
+        let mut chunks = Vec::with_capacity(old.len() + changes.len() / 512 + 1);
+        let mut lay = |chunk: Option<&Chunk>,
+                       changes: &[Change],
+                       last: bool,
+                       chunks: &mut Vec<Arc<Chunk>>| {
             let merged =
                 Chunk::merge(chunk, changes, last, &mut room, |instance| arrived.push(instance));
             chunks.extend(merged.into_iter().map(Arc::new));
         };
         let mut left = changes;
-        for (at, chunk) in old.iter().enumerate() {
-            let next = old.get(at + 1).map(|next| next.first_id());
+        let mut old = old.into_iter().peekable();
+        // Each is let go of before the next is laid: a first reading lays all of
+        // them many times over, and should need no room for two of each.
+        while let Some(chunk) = old.next() {
+            let next = old.peek().map(|next| next.first_id());
             let (mine, rest) = left.split_at(match next {
                 Some(next) => left.partition_point(|(id, _)| *id < next),
                 None => left.len(),
             });
             left = rest;
             if mine.is_empty() {
-                chunks.push(Arc::clone(chunk));
+                chunks.push(chunk);
             } else {
-                lay(Some(chunk), mine, next.is_none(), &mut chunks);
+                lay(Some(&chunk), mine, next.is_none(), &mut chunks);
             }
         }
         if !left.is_empty() {

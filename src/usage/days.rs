@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::chunk::Row;
+use super::chunk::Rows;
 use super::columns::Columns;
 use super::instances::Instances;
 use super::query::{Group, Report, TooManyDays};
@@ -99,10 +99,10 @@ impl<'a> Calendar<'a> {
         let (from, to) = (since(piece.from), since(piece.to));
         let (first, last) = ((from / DAY) as u32, ((to - 1) / DAY) as u32);
         if first == last {
-            self.parts.add(first, (to - from) as u32, rate, 0);
+            self.parts.add(first, (to - from) as u32, rate, false);
         } else {
-            self.parts.add(first, (DAY - from % DAY) as u32, rate, 0);
-            self.parts.add(last, (to - u64::from(last) * DAY) as u32, rate, 0);
+            self.parts.add(first, (DAY - from % DAY) as u32, rate, false);
+            self.parts.add(last, (to - u64::from(last) * DAY) as u32, rate, false);
             self.whole[first as usize + 1].change(1, rate);
             self.whole[last as usize].change(-1, rate);
         }
@@ -141,8 +141,8 @@ impl<'a> Calendar<'a> {
 }
 
 impl Tally for Calendar<'_> {
-    fn rows(&mut self, rows: &[Row], start: u32, end: u32) {
-        for row in rows {
+    fn rows(&mut self, rows: Rows<'_>, start: u32, end: u32) {
+        for row in rows.rows {
             let (from, to) = (row.from.max(start), row.to.min(end));
             if from < to {
                 self.piece(&Piece::of(row, from.into(), to.into()));

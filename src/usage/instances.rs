@@ -58,8 +58,17 @@ impl Instances {
         self.settled
     }
 
-    #[inline]
+    /// Each has one segment at most, those from the first to the last. Where
+    /// it would take long to know, the answer is no.
+    pub(super) fn are_alone(&self, (first, last): (u32, u32)) -> bool {
+        const WORDS: usize = 64;
+        let ((first, _), (last, _)) = (place(first), place(last));
+        let words = self.several.get(first..=last).filter(|words| words.len() <= WORDS);
+        words.is_some_and(|words| words.iter().all(|several| *several == 0))
+    }
+
     /// Its one segment is all there is of it.
+    #[inline]
     pub(super) fn is_alone(&self, instance: i64) -> bool {
         Self::markable(instance).is_some_and(|small| {
             let (word, bit) = place(small);
@@ -97,15 +106,14 @@ impl<'a> Distinct<'a> {
         Self { instances, groups, first_groups, others: Vec::new() }
     }
 
-    #[inline]
-    pub(super) fn is_alone(&self, instance: i64) -> bool {
-        self.instances.is_alone(instance)
+    pub(super) fn are_alone(&self, instances: (u32, u32)) -> bool {
+        self.instances.are_alone(instances)
     }
 
     /// True where the instance counts for the number now. Where it is false,
     /// `others` may tell of it in the end.
     pub(super) fn is_new(&mut self, instance: i64, number: u32) -> bool {
-        if self.is_alone(instance) {
+        if self.instances.is_alone(instance) {
             return true;
         }
         let group = self.groups[number as usize];

@@ -1,4 +1,4 @@
-use super::chunk::{RUNNING, Row};
+use super::chunk::{RUNNING, Row, Rows};
 use super::columns::Columns;
 
 /// The part of a segment that lies in a window.
@@ -15,7 +15,7 @@ pub(super) struct Piece {
 /// What adds up the segments that a scan finds.
 pub(super) trait Tally {
     /// Rows of which some may overlap [start, end): most segments come here.
-    fn rows(&mut self, rows: &[Row], start: u32, end: u32);
+    fn rows(&mut self, rows: Rows<'_>, start: u32, end: u32);
 
     /// The part of one segment: any that does not come among rows.
     fn piece(&mut self, piece: &Piece);
@@ -28,7 +28,7 @@ pub(super) fn scan(columns: &Columns, start: i64, end: i64, tally: &mut impl Tal
         // The end of what runs is above any other, so the lower one is right.
         (Ok(start), Ok(end)) => blocks.for_each(|rows| tally.rows(rows, start, end)),
         // Windows that end before 1970 or after 2106.
-        _ => blocks.flatten().for_each(|row| {
+        _ => blocks.flat_map(|block| block.rows).for_each(|row| {
             let to = if row.to == RUNNING { end } else { end.min(row.to.into()) };
             let from = start.max(row.from.into());
             if from < to {
@@ -48,8 +48,7 @@ pub(super) fn scan(columns: &Columns, start: i64, end: i64, tally: &mut impl Tal
 impl Piece {
     #[inline]
     pub(super) fn of(row: &Row, from: i64, to: i64) -> Self {
-        let (instance, shape) = (row.instance.into(), row.shape.into());
-        Self { instance, user: row.user, shape, from, to }
+        Self { instance: row.instance.into(), user: row.user(), shape: row.shape(), from, to }
     }
 
     pub(super) fn seconds(&self) -> u64 {

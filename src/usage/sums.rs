@@ -17,13 +17,28 @@ pub(super) struct Sums {
 }
 
 /// What rows add up to; small, because with many users a scan waits for these
-/// to come from memory. Memory holds fewer than 2^31 rows of less than 2^32
-/// seconds each, in one part or two, so that only `cpu` can run over.
+/// to come from memory.
 #[derive(Clone, Copy, Default)]
 struct Narrow {
     cpu: u64,
-    uptime: u64,
-    instances: u32,
+    /// The uptime in the lower bits, the instances in the upper ones.
+    rest: u64,
+}
+
+impl Narrow {
+    const UPTIME_BITS: u32 = 41;
+    const INSTANCE: u64 = 1 << Self::UPTIME_BITS;
+    /// The highest bit of each number. What is added at once is below it, so
+    /// that it is seen before the number runs over.
+    const FULL: u64 = 1 << (Self::UPTIME_BITS - 1) | 1 << 63;
+
+    fn uptime(self) -> u64 {
+        self.rest % Self::INSTANCE
+    }
+
+    fn instances(self) -> u64 {
+        self.rest / Self::INSTANCE
+    }
 }
 
 impl Sums {
@@ -32,7 +47,8 @@ impl Sums {
         Self { narrow, unknown: vec![0; numbers], wide: HashMap::new() }
     }
 
-    /// Adds each row's part of [start, end), and an instance for each.
+    /// Adds each row's part of [start, end); `is_new` tells of a row and its
+    /// number whether it counts for another instance.
     #[inline]
     pub(super) fn add_rows(
         &mut self,
@@ -40,64 +56,58 @@ impl Sums {
         (start, end): (u32, u32),
         rates: &[Rate],
         number: impl Fn(&Row) -> u32,
+        mut is_new: impl FnMut(&Row, u32) -> bool,
     ) {
         for row in rows {
             let (from, to) = (row.from.max(start), row.to.min(end));
             if from < to
-                && let Some(rate) = rates.get(usize::from(row.shape))
+                && let Some(rate) = rates.get(row.shape() as usize)
+                && rate.counts != Counts::Not
             {
-                self.add(number(row), to - from, *rate, 1);
+                let number = number(row);
+                self.add(number, to - from, *rate, is_new(row, number));
             }
         }
     }
 
-    /// A row's part.
+    /// The part of a row that counts.
     #[inline]
-    pub(super) fn add(&mut self, number: u32, seconds: u32, rate: Rate, instances: u32) {
+    pub(super) fn add(&mut self, number: u32, seconds: u32, rate: Rate, is_new: bool) {
         let Some(sum) = self.narrow.get_mut(number as usize) else { return };
         let (cpu, over) = sum.cpu.overflowing_add(u64::from(seconds) * u64::from(rate.vcpus));
-        if over || rate.counts != Counts::Known {
-            return self.add_seldom(number, seconds, rate, instances);
+        let rest = sum.rest + u64::from(seconds) + u64::from(is_new) * Narrow::INSTANCE;
+        if over || rest & Narrow::FULL != 0 {
+            return self.add_full(number, seconds, rate, is_new);
         }
-        sum.cpu = cpu;
-        sum.uptime += u64::from(seconds);
-        sum.instances += instances;
+        *sum = Narrow { cpu, rest };
+        if rate.counts == Counts::Unknown {
+            self.unknown[number as usize] += u64::from(seconds);
+        }
     }
 
     #[inline(never)]
-    fn add_seldom(&mut self, number: u32, seconds: u32, rate: Rate, instances: u32) {
-        match rate.counts {
-            Counts::Known => {
-                self.add_wide(number, seconds.into(), rate);
-                self.count(number, instances);
-            }
-            Counts::Unknown => {
-                let sum = &mut self.narrow[number as usize];
-                sum.uptime += u64::from(seconds);
-                sum.instances += instances;
-                self.unknown[number as usize] += u64::from(seconds);
-            }
-            Counts::Not => (),
+    fn add_full(&mut self, number: u32, seconds: u32, rate: Rate, is_new: bool) {
+        let sum = self.take(number);
+        self.wide.insert(number, sum);
+        self.add_wide(number, seconds.into(), rate);
+        if is_new {
+            self.count(number);
         }
     }
 
     /// The part of any segment, without an instance.
     pub(super) fn add_wide(&mut self, number: u32, seconds: u64, rate: Rate) {
-        let mut sum = self.take(number);
+        let sum = self.wide.entry(number).or_default();
         sum.uptime += u128::from(seconds);
         sum.cpu += u128::from(seconds) * u128::from(rate.vcpus);
         if rate.counts == Counts::Unknown {
             sum.unknown += u128::from(seconds);
         }
-        self.wide.insert(number, sum);
     }
 
-    pub(super) fn count(&mut self, number: u32, instances: u32) {
-        self.narrow[number as usize].instances += instances;
-    }
-
-    pub(super) fn uncount(&mut self, number: u32, instances: u32) {
-        self.narrow[number as usize].instances -= instances;
+    /// One more instance.
+    pub(super) fn count(&mut self, number: u32) {
+        self.wide.entry(number).or_default().instances += 1;
     }
 
     /// The sum of this number, which then stands at nothing.
@@ -106,9 +116,9 @@ impl Sums {
         let unknown = std::mem::take(&mut self.unknown[number as usize]);
         let mut sum = self.wide.remove(&number).unwrap_or_default();
         sum.cpu += u128::from(narrow.cpu);
-        sum.uptime += u128::from(narrow.uptime);
+        sum.uptime += u128::from(narrow.uptime());
         sum.unknown += u128::from(unknown);
-        sum.instances += u64::from(narrow.instances);
+        sum.instances += narrow.instances();
         sum
     }
 
@@ -127,7 +137,7 @@ impl Sums {
     /// The numbers that have any uptime.
     pub(super) fn used(&self) -> Vec<u32> {
         let used = (0..).zip(&self.narrow).filter(|(number, narrow)| {
-            narrow.uptime > 0 || self.wide.get(number).is_some_and(|sum| sum.uptime > 0)
+            narrow.uptime() > 0 || self.wide.get(number).is_some_and(|sum| sum.uptime > 0)
         });
         used.map(|(number, _)| number).collect()
     }
@@ -153,5 +163,33 @@ impl Sum {
             unknown_vcpu_seconds: stop(self.unknown),
             instance_count: stop(self.instances.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_that_run_full_stay_exact() {
+        let known = Rate { vcpus: u32::MAX, counts: Counts::Known };
+        let unknown = Rate { vcpus: 0, counts: Counts::Unknown };
+        let mut sums = Sums::new(3);
+        for _ in 0..1_000 {
+            sums.add(0, u32::MAX, known, true);
+            sums.add(1, u32::MAX, unknown, true);
+        }
+        for _ in 0..5_000_000 {
+            sums.add(2, 1, Rate { vcpus: 1, ..known }, true);
+        }
+        let (most, sum) = (u128::from(u32::MAX), sums.take(0));
+        assert_eq!(
+            (sum.uptime, sum.cpu, sum.instances),
+            (1_000 * most, 1_000 * most * most, 1_000)
+        );
+        let sum = sums.take(1);
+        assert_eq!((sum.uptime, sum.unknown, sum.instances), (1_000 * most, 1_000 * most, 1_000));
+        let sum = sums.take(2);
+        assert_eq!((sum.uptime, sum.cpu, sum.instances), (5_000_000, 5_000_000, 5_000_000));
     }
 }

@@ -175,7 +175,7 @@ async fn lay_ground(
         .query(
             "SELECT revision, id, instance, account, flavor, vcpus, memory_mib, disk_gib, counted,
                     begins, begins_by, ends, ends_by, deleted
-             FROM segment WHERE instance = ANY($1) AND NOT deleted",
+             FROM segment WHERE instance = ANY($1) AND NOT deleted ORDER BY id",
             &[&names.whole],
         )
         .await?;

@@ -6,7 +6,6 @@ mod server;
 mod whole;
 mod write;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,14 +22,12 @@ refinery::embed_migrations!("src/store/postgres/migrations");
 
 pub struct PostgresStore {
     server: Server,
-    database: String,
 }
 
 impl PostgresStore {
     /// Reaches nothing yet.
     pub fn new(config: &Config, server: tokio_postgres::Config) -> Result<Self, Error> {
-        let database = server.get_dbname().unwrap_or_default().to_owned();
-        Ok(Self { server: Server::new(config, server)?, database })
+        Ok(Self { server: Server::new(config, server)? })
     }
 
     /// A pool of its own for all rows at once.
@@ -161,9 +158,5 @@ impl Store for PostgresStore {
         self.server.one(lent.client().simple_query("SELECT revision FROM ledger")).await?;
         lent.done();
         Ok(())
-    }
-
-    async fn backup(&self, file: &Path) -> Result<(), Error> {
-        Err(Error::UsePgDump { file: file.to_owned(), database: self.database.clone() })
     }
 }

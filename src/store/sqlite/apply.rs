@@ -190,7 +190,7 @@ fn lay_ground(
     let mut segments = tx.prepare_cached(
         "SELECT revision, id, instance, account, flavor, vcpus, memory_mib, disk_gib, counted,
                 begins, begins_by, ends, ends_by, deleted
-         FROM segment WHERE instance = ?1 AND deleted = 0",
+         FROM segment WHERE instance = ?1 AND deleted = 0 ORDER BY id",
     )?;
     for instance in &names.whole {
         for row in segments.query_map([instance], kept_row)? {

@@ -1,7 +1,7 @@
 //! The ledger in one SQLite file.
 
 mod apply;
-mod backup;
+mod check;
 mod read;
 mod whole;
 
@@ -20,7 +20,7 @@ use crate::ledger::{Changes, View};
 use crate::model::{CloudRow, FlavorRow, GapRow, ListedRow, SegmentRow, Sighting, UserRow, Window};
 use crate::sqlite::{self, Database};
 
-pub use backup::{Backup, check_backup, restore};
+pub use check::{Backup, check_backup};
 
 refinery::embed_migrations!("src/store/sqlite/migrations");
 
@@ -147,12 +147,7 @@ impl Store for SqliteStore {
 
     async fn check(&self) -> Result<(), Error> {
         let path = self.reader.path().to_owned();
-        blocking(&path, backup::quick_check).await
-    }
-
-    async fn backup(&self, file: &Path) -> Result<(), Error> {
-        let target = file.to_owned();
-        blocking(self.reader.path(), move |path| backup::write(path, &target)).await
+        blocking(&path, check::quick_check).await
     }
 }
 
