@@ -192,7 +192,7 @@ impl<'a> Sum<'a> {
         }
     }
 
-    fn from_of(&self, id: &InstanceId) -> i64 {
+    fn since_of(&self, id: &InstanceId) -> i64 {
         let last_seen = self.unseen.get(id).map(|last| last.saturating_sub(Self::OVERLAP));
         last_seen.map_or(self.from, |last| last.min(self.from))
     }
@@ -204,7 +204,7 @@ impl<'a> Sum<'a> {
             let id = instance.id.clone();
             return self.departed.push(Departure { id, at, record: Some(instance) });
         }
-        let from = self.from_of(&instance.id);
+        let from = self.since_of(&instance.id);
         self.events.extend(event.filter(|event| event.at >= from));
         self.instances.push(instance);
     }
