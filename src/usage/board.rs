@@ -158,11 +158,10 @@ mod tests {
         let rows = [row(1, "east", 90, 100), row(2, "west", 95, 100), row(3, "gone", 1, 2)];
         let rhythms = [("east", 10), ("west", 600)]
             .map(|(name, pace)| (name.into(), Rhythm::of_seconds(pace)));
+        let rhythms = Rhythms::from(rhythms);
         let found = |now| {
-            let gaps = going_on(&rows, &rhythms.clone().into(), now)
-                .map(|gap| (gap.cloud, gap.from, gap.to))
-                .collect::<Vec<_>>();
-            gaps
+            let gaps = going_on(&rows, &rhythms, now);
+            gaps.map(|gap| (gap.cloud, gap.from, gap.to)).collect::<Vec<_>>()
         };
         assert_eq!(found(130), []);
         assert_eq!(found(131), [(1, 90, 131)]);
