@@ -15,7 +15,7 @@
 mod demo;
 #[path = "../tests/common/http.rs"]
 mod http;
-#[path = "../tests/common/openstack.rs"]
+#[path = "../tests/common/openstack/mod.rs"]
 mod openstack;
 
 use std::io::Read;

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use common::appliance::{Appliance, given};
 use common::cloud::{
-    QUICK, age_absences, gone, hide, section, section_every, start, status, sync, wait_clock,
-    wait_polled, watched, write_password, write_secret,
+    QUICK, age_absences, garble, gone, hide, section, section_every, segments, start, status, sync,
+    wait_clock, wait_polled, watched, write_password, write_secret,
 };
 use common::moto::Moto;
 use common::nagios::{Nagios, Settings, wait_until};
@@ -334,6 +334,11 @@ fn the_time_of_a_cloud_that_was_down_is_a_gap_and_its_hosts_stay() {
         long.then_some(status.last_success_time?)
     });
     assert_eq!(watched(&appliance, &nagios, "east"), all(&fleet));
+    // It is told while it goes on.
+    let report = all_usage(&appliance).unwrap();
+    let [going_on] = report.gaps.as_deref().unwrap() else { panic!("{:?}", report.gaps) };
+    assert_eq!(going_on.end_time, report.counted_until);
+    assert!((going_on.start_time.unwrap() - last).abs() <= 2, "{going_on:?}");
     fake.behave();
     sync(&appliance, "east").unwrap();
     let gap = wait_until("a gap", || {
@@ -344,6 +349,38 @@ fn the_time_of_a_cloud_that_was_down_is_a_gap_and_its_hosts_stay() {
     let (start, end) = (gap.start_time.unwrap(), gap.end_time.unwrap());
     assert!((start - last).abs() <= 2 && end - start >= 5, "{gap:?}, last seen at {last}");
     assert_eq!(watched(&appliance, &nagios, "east"), all(&fleet));
+}
+
+#[test]
+fn what_happened_to_an_unreadable_record_is_billed_at_its_time() {
+    let nagios = Nagios::start_new(Settings::default());
+    let fake = OpenStack::start();
+    let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+    fake.state().clock = Some(now - 10_000);
+    let [stopped, steady] = [(); 2].map(|()| fake.state().boot(Some("carol"), 0));
+    let appliance = start(&nagios, &[("east", &fake)], "");
+    wait_polled(&appliance, "east");
+    let garbled = garble(&fake);
+    let stop = {
+        let mut state = fake.state();
+        state.pass(300);
+        state.stop(&stopped);
+        garbled.lock().unwrap().insert(stopped.clone());
+        state.now()
+    };
+    // Two listings go by, so that no list of changes has it any more.
+    for _ in 0..2 {
+        fake.state().pass(600);
+        assert_eq!(sync(&appliance, "east").unwrap().skipped_count, Some(1));
+        assert_eq!(watched(&appliance, &nagios, "east"), set([&stopped, &steady]));
+    }
+    garbled.lock().unwrap().clear();
+    fake.state().pass(600);
+    sync(&appliance, "east").unwrap();
+    assert_eq!(watched(&appliance, &nagios, "east"), set([&steady]));
+    let ends: Vec<_> =
+        segments(&appliance, "east", &stopped).iter().map(|one| (one.0, one.2)).collect();
+    assert_eq!(ends, [(true, Some(stop)), (false, None)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,7 +66,7 @@ async fn instances_over_pages_with_owners_sizes_and_times() {
     moto.change(REGION, "start", &[&ids[1]]);
     moto.change(REGION, "terminate", &[&ids[2]]);
     let living = first.sighting.instances().iter().map(|one| one.id.clone()).collect();
-    let question = Question { since: Some(first.sighting.began()), living };
+    let question = Question { since: Some(first.sighting.began()), living, ..Question::default() };
     let next = list(&config, &question).await.unwrap().sighting;
     let of = |id: &str| next.instances().iter().find(|one| one.id.as_str() == id).unwrap();
     assert!(!of(&ids[0]).counted && of(&ids[1]).counted);
@@ -90,7 +90,7 @@ async fn what_is_not_shown_is_asked_for() {
     let elsewhere = moto.run("eu-west-1", "t3.micro", 1, json!({}));
     let never = "i-00000000000000000";
     let living: BTreeSet<_> = [id(&ids[0]), id(&ids[1]), id(never), id("nonsense")].into();
-    let question = Question { since: None, living };
+    let question = Question { since: None, living, ..Question::default() };
     let listing = list(&moto.config(REGION), &question).await.unwrap().sighting;
     assert_eq!(listing.instances().len(), 2);
     let gone: Vec<_> = listing.departed().iter().map(|one| one.id.as_str()).collect();
@@ -99,14 +99,22 @@ async fn what_is_not_shown_is_asked_for() {
 
     // Two regions are one cloud.
     let both = Config { regions: vec!["eu-west-1".to_owned()], ..moto.config(REGION) };
-    let question = Question { living: [id(&elsewhere[0]), id(never)].into(), since: None };
+    let question = Question {
+        living: [id(&elsewhere[0]), id(never)].into(),
+        since: None,
+        ..Question::default()
+    };
     let listing = list(&both, &question).await.unwrap().sighting;
     assert_eq!(listing.instances().len(), 3);
     assert_eq!(listing.departed().len(), 1);
 
     // A region that knows none of them is the wrong one, rather.
     let wrong = Config { region: "us-west-2".to_owned(), ..moto.config(REGION) };
-    let question = Question { living: ids.iter().map(|text| id(text)).collect(), since: None };
+    let question = Question {
+        living: ids.iter().map(|text| id(text)).collect(),
+        since: None,
+        ..Question::default()
+    };
     let listing = list(&wrong, &question).await.unwrap().sighting;
     assert_eq!((listing.instances().len(), listing.departed().len()), (0, 0));
 }

@@ -100,10 +100,19 @@ async fn a_restarted_instance_is_counted_once_and_told_gaps() {
         let asked = question(base - 5 * DAY, base + 40 * DAY);
         let report = client.get_usage(&asked).unwrap();
         assert_eq!(brief(&report), [("ada".to_owned(), 80 * DAY, 20 * DAY, 1)]);
-        assert_eq!((report.row_count, report.gap_count), (Some(1), Some(3)));
-        let gap = &report.gaps.unwrap()[0];
-        assert_eq!((gap.start_time, gap.end_time), (Some(base), Some(base + 10 * DAY + 300)));
-        assert_eq!(gap.cloud.as_deref(), Some("east"));
+        // The last one goes on: nobody has looked since.
+        assert_eq!((report.row_count, report.gap_count), (Some(1), Some(4)));
+        let gaps: Vec<_> = report.gaps.unwrap().into_iter().collect();
+        let looks = [0, 10 * DAY + 300, 20 * DAY + 300, 30 * DAY + 300, 40 * DAY];
+        for (gap, look) in gaps.iter().zip(looks.windows(2)) {
+            let expected = (Some(base + look[0]), Some(base + look[1]));
+            assert_eq!((gap.start_time, gap.end_time), expected);
+            assert_eq!(gap.cloud.as_deref(), Some("east"));
+        }
+        let past = client.get_usage(&question(base, base + 30 * DAY)).unwrap();
+        assert_eq!(past.gap_count, Some(3), "it begins later");
+        let other = UsageQuestion { cloud: Some("west".into()), ..asked.clone() };
+        assert_eq!(client.get_usage(&other).unwrap().gap_count, Some(0));
         let days = UsageQuestion { group_by: Some(UsageGroup::DAY), ..asked.clone() };
         let days = brief(&client.get_usage(&days).unwrap());
         assert_eq!(days.iter().map(|day| day.1).sum::<i64>(), 80 * DAY);

@@ -191,7 +191,11 @@ async fn clouds_of_every_age() {
             state.flavors.retain(|flavor| flavor.id != "1");
             (small, orphan)
         };
-        let since = Question { since: Some(NOON), living: BTreeSet::from([id(&small)]) };
+        let since = Question {
+            since: Some(NOON),
+            living: BTreeSet::from([id(&small)]),
+            ..Question::default()
+        };
         fake.state().pass(600);
         fake.state().stop(&small);
         let listing = list(&provider, &since).await;
@@ -214,7 +218,7 @@ async fn what_happened_between_two_listings() {
     let doomed = fake.state().boot(Some("dave"), 1);
     let sighting = first(&provider).await;
     let living = ids(sighting.instances()).iter().map(|one| id(one)).collect();
-    let question = Question { since: Some(sighting.began()), living };
+    let question = Question { since: Some(sighting.began()), living, ..Question::default() };
     let brief = {
         let mut state = fake.state();
         state.pass(100);
@@ -254,6 +258,59 @@ async fn what_happened_between_two_listings() {
     assert_eq!(record.shape.size.vcpus(), Some(8));
 }
 
+/// A list of changes does not reach back to when a server was last seen; its
+/// actions do.
+#[tokio::test]
+async fn what_happened_unseen_is_told_once_it_is_seen_again() {
+    let (fake, provider, _dir) = cloud("");
+    let (stopped, doomed) = {
+        let mut state = fake.state();
+        (state.boot(Some("carol"), 0), state.boot(Some("dave"), 1))
+    };
+    first(&provider).await;
+    let late = {
+        let mut state = fake.state();
+        state.pass(100);
+        state.stop(&stopped);
+        state.delete(&doomed);
+        state.pass(100);
+        // Its first record could not be read either.
+        let late = state.boot(Some("erin"), 2);
+        state.pass(100);
+        state.resize(&late, 1);
+        state.pass(3_900);
+        late
+    };
+    let question = Question {
+        since: Some(NOON + 3_600),
+        living: BTreeSet::from([id(&stopped), id(&doomed)]),
+        ..Question::default()
+    };
+    let blind = list(&provider, &question).await.sighting;
+    assert_eq!(blind.departed()[0].at, None);
+    let unseen = [&stopped, &doomed, &late].map(|one| (id(one), NOON)).into();
+    let question = Question { unseen, ..question };
+    let seen = list(&provider, &question).await.sighting;
+    let told = |sighting: &Sighting, of: &str| {
+        let events = sighting.events_of(&id(of)).iter();
+        events.map(|event| (event.at - NOON, event.kind)).collect::<Vec<_>>()
+    };
+    use EventKind::{Deleted, Resized, Started, Stopped};
+    for (id, events) in [
+        (&stopped, vec![(0, Started), (100, Stopped)]),
+        (&doomed, vec![(0, Started), (100, Deleted)]),
+        (&late, vec![(200, Started), (300, Resized)]),
+    ] {
+        assert_eq!(told(&blind, id), []);
+        assert_eq!(told(&seen, id), events);
+    }
+
+    // What was before the first listing is nobody's to bill.
+    let before = Question { unseen: [(id(&late), NOON + 600)].into(), ..question };
+    let late_told = told(&list(&provider, &before).await.sighting, &late);
+    assert_eq!(late_told, [(300, Resized)]);
+}
+
 #[tokio::test]
 async fn an_action_under_way_or_failed_is_not_told() {
     let (fake, provider, _dir) = cloud("");
@@ -268,7 +325,11 @@ async fn an_action_under_way_or_failed_is_not_told() {
         let server = state.server(&server);
         (server.status, server.task) = ("ACTIVE".to_owned(), Some("powering-off".to_owned()));
     }
-    let question = Question { since: Some(NOON), living: BTreeSet::from([id(&server)]) };
+    let question = Question {
+        since: Some(NOON),
+        living: BTreeSet::from([id(&server)]),
+        ..Question::default()
+    };
     let listing = list(&provider, &question).await;
     let told = listing.sighting.events_of(&id(&server));
     assert_eq!(told.iter().map(|event| event.kind).collect::<Vec<_>>(), [EventKind::Started]);
@@ -280,7 +341,7 @@ async fn a_server_without_a_trace_is_asked_for() {
     let stays = fake.state().boot(Some("carol"), 0);
     let purged = fake.state().boot(Some("dave"), 0);
     let living = BTreeSet::from([id(&stays), id(&purged), id("../../flavors/1?x#y")]);
-    let question = Question { since: Some(NOON), living };
+    let question = Question { since: Some(NOON), living, ..Question::default() };
     fake.state().forget(&purged);
     let listing = list(&provider, &question).await;
     let gone: Vec<_> =
@@ -302,7 +363,11 @@ async fn a_server_that_the_walk_missed_is_found() {
         }
         Answer::json("200 OK", &json!({"servers": []})).steps()
     });
-    let question = Question { since: Some(NOON + 9_000), living: BTreeSet::from([id(&missed)]) };
+    let question = Question {
+        since: Some(NOON + 9_000),
+        living: BTreeSet::from([id(&missed)]),
+        ..Question::default()
+    };
     let sighting = list(&provider, &question).await.sighting;
     assert_eq!(ids(sighting.instances()), BTreeSet::from([missed]));
 }
@@ -316,7 +381,11 @@ async fn two_regions_are_one_cloud_or_need_a_choice() {
         (state.boot(Some("carol"), 0), state.boot_in("West", Some("dave"), 1))
     };
     let gone = id("gone");
-    let question = Question { since: Some(NOON), living: BTreeSet::from([gone.clone()]) };
+    let question = Question {
+        since: Some(NOON),
+        living: BTreeSet::from([gone.clone()]),
+        ..Question::default()
+    };
     let sighting = list(&provider, &question).await.sighting;
     assert_eq!(ids(sighting.instances()), BTreeSet::from([here, there]));
     assert_eq!(sighting.departed()[0].id, gone);

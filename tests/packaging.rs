@@ -94,6 +94,8 @@ fn the_service_is_told_of_its_watchdog() {
     {
         assert!(unit.lines().any(|found| found == line), "{line}");
     }
+    // A core would hold the secrets.
+    assert!(unit.lines().any(|line| line == "LimitCORE=0"));
     // The shape that `serve` exits with for a file that is wrong.
     assert!(unit.contains("RestartPreventExitStatus=2 78"));
 }

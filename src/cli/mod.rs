@@ -14,6 +14,7 @@ mod metrics;
 mod output;
 mod plot;
 mod progress;
+mod secrecy;
 mod setup;
 mod store;
 mod usage;
@@ -52,6 +53,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(900);
 
 pub fn main() -> ExitCode {
+    secrecy::leave_no_core();
     let typed: Vec<_> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&typed) {
         Ok(cli) => cli,

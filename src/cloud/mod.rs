@@ -17,6 +17,7 @@ mod records;
 mod round;
 mod schedule;
 mod staff;
+mod unseen;
 mod view;
 mod wanted;
 
@@ -43,6 +44,7 @@ pub use owners::{Owners, Ownership};
 pub use poller::Poller;
 pub use round::{Ground, Outcome, Round, Shown};
 pub use staff::{StaffKeeper, StaffView};
+pub use unseen::untold;
 pub use view::{CloudView, HeldView, Role};
 pub use wanted::MAX_SKIPPED;
 

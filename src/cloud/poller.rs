@@ -21,9 +21,9 @@ use crate::telemetry::sentence;
 
 use super::beside::{following, without_ledger};
 use super::lease::Standing;
-use super::records::Records;
+use super::records::{Memory, Records};
 use super::round::{Ground, Outcome, Round, Shown};
-use super::schedule::{Ending, Schedule};
+use super::schedule::{Ending, LOOK, Schedule, has_slept};
 use super::view::{CloudView, HeldView, MAX_HELD, Role, token};
 use super::{CloudName, Error, Owners, owners};
 
@@ -91,7 +91,7 @@ impl Poller {
         let mut waiting: Vec<oneshot::Sender<Result<CloudView, Error>>> = Vec::new();
         loop {
             tokio::select! {
-                () = tokio::time::sleep_until(due) => {}
+                () = until(due) => due = Instant::now(),
                 Some(request) = self.requests.recv() => waiting.extend(self.obey(request).await),
             }
             while let Ok(request) = self.requests.try_recv() {
@@ -224,11 +224,12 @@ impl Poller {
         let mut question = Question::default();
         let mut lease = lease;
         if let (Some(held), Some(records)) = (&lease, &mut self.records) {
-            match records.recall(held).await {
+            match records.recall(held, Rhythm::every(self.interval)).await {
                 Ok(memory) => {
-                    question = Question { since: memory.since, living: memory.living };
+                    let Memory { since, noticed, living, unseen, .. } = memory;
+                    question = Question { since, living, unseen };
                     self.published.send_modify(|view| {
-                        view.last_success = view.last_success.max(memory.noticed);
+                        view.last_success = view.last_success.max(noticed);
                     });
                     self.trouble(None);
                 }
@@ -304,7 +305,7 @@ impl Poller {
             absences: self.absences.clone(),
             brake: *self.around.brake.borrow(),
         };
-        let rhythm = Rhythm::of_seconds(u32::try_from(self.interval.as_secs()).unwrap_or(u32::MAX));
+        let rhythm = Rhythm::every(self.interval);
         let round = aside(move || Round::new(ground, listing, now, rhythm)).await?;
         let testimony = self.hear(&round).await;
         let outcome = aside(move || round.decide(testimony.as_ref())).await?;
@@ -330,7 +331,7 @@ impl Poller {
     /// In this order a crash loses no decision: what is held is durable before
     /// the ledger ends anything, and the ledger ends it before Nagios lets go.
     async fn settle(&mut self, lease: &Lease, outcome: Outcome) -> Result<Shown, Fault> {
-        let Outcome { changes, hosts, absences_before, absences, ending, shown } = outcome;
+        let Outcome { changes, hosts, absences_before, absences, ending, unseen, shown } = outcome;
         self.save(absences_before).await.map_err(Fault::Here)?;
         if shown.newly_held > 0 {
             tracing::error!(
@@ -341,7 +342,7 @@ impl Poller {
         }
         let Some(records) = &mut self.records else { return Ok(shown) };
         let tally = changes.tally;
-        let kept = match records.keep(lease, changes).await {
+        let kept = match records.keep(lease, changes, unseen).await {
             Ok(()) => true,
             Err(fault) if fault.is_lost() => return Err(Fault::Fenced),
             Err(fault) if fault.is_moved() => return Err(Fault::Here(sentence(&fault))),
@@ -462,6 +463,18 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(Fault::Here("the process is stopping".to_owned())),
         },
+    }
+}
+
+/// Until then, or until the machine wakes from a sleep: what is due by the
+/// clock on the wall is not put off.
+async fn until(due: Instant) {
+    loop {
+        let (began, wall) = (Instant::now(), SystemTime::now());
+        tokio::time::sleep_until(due.min(began + LOOK)).await;
+        if Instant::now() >= due || has_slept(began.elapsed(), wall.elapsed().ok()) {
+            return;
+        }
     }
 }
 

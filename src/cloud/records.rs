@@ -1,15 +1,16 @@
 //! One poller's way to the ledger.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ledger::{Changes, View};
+use crate::ledger::{Changes, Rhythm, View};
 use crate::model::{Departure, HostSet, InstanceId, Sighting};
 use crate::store::{self, Lease};
 
 use super::CloudName;
 use super::beside::unknown_to;
+use super::unseen::untold;
 
 /// What the ledger knew when it was last asked or told. As long as the lease
 /// is the same nobody else has written since.
@@ -21,12 +22,23 @@ pub(super) struct Memory {
     /// The same by this host's clock.
     pub noticed: Option<i64>,
     pub living: BTreeSet<InstanceId>,
+    pub unseen: HashMap<InstanceId, i64>,
+}
+
+/// What was not seen when a listing was kept. It is worth nothing once another
+/// appliance has kept a later one.
+#[derive(Clone, Debug, Default)]
+struct Unseen {
+    /// That listing, by the cloud's clock.
+    at: Option<i64>,
+    since: HashMap<InstanceId, i64>,
 }
 
 /// A run of which it is not known whether its commit arrived.
 struct Doubtful {
     run: String,
     changes: Arc<Changes>,
+    unseen: HashMap<InstanceId, i64>,
 }
 
 pub(super) struct Records {
@@ -35,6 +47,7 @@ pub(super) struct Records {
     holder: String,
     memory: Option<Memory>,
     doubtful: Option<Doubtful>,
+    unseen: Unseen,
     runs: u64,
 }
 
@@ -68,20 +81,27 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 impl Records {
     pub(super) fn new(ledger: store::Handle, cloud: CloudName, holder: String) -> Self {
-        Self { ledger, cloud, holder, memory: None, doubtful: None, runs: 0 }
+        let unseen = Unseen::default();
+        Self { ledger, cloud, holder, memory: None, doubtful: None, unseen, runs: 0 }
     }
 
     /// What a question to the cloud needs. A run in doubt is settled first.
-    pub(super) async fn recall(&mut self, lease: &Lease) -> Result<Memory, Error> {
+    pub(super) async fn recall(&mut self, lease: &Lease, rhythm: Rhythm) -> Result<Memory, Error> {
         self.settle(lease).await?;
         if let Some(memory) = self.memory.as_ref().filter(|known| known.epoch == lease.epoch) {
             return Ok(memory.clone());
         }
-        let view = self.ledger.get()?.living(self.cloud.as_str()).await?;
+        let mut view = self.ledger.get()?.living(self.cloud.as_str()).await?;
+        let last = view.last.map(|last| last.at);
+        if self.unseen.at != last {
+            self.unseen = Unseen { at: last, since: HashMap::new() };
+        }
+        view.unseen.clone_from(&self.unseen.since);
         let memory = Memory {
             epoch: lease.epoch,
-            since: view.last.map(|last| last.at),
+            since: last,
             noticed: view.last.map(|last| last.noticed),
+            unseen: untold(&view, rhythm),
             living: view.live.into_keys().collect(),
         };
         self.memory = Some(memory.clone());
@@ -97,6 +117,7 @@ impl Records {
         if !strangers.is_empty() {
             view.gone.extend(self.gone(strangers).await?.gone);
         }
+        view.unseen.clone_from(&self.unseen.since);
         Ok(view)
     }
 
@@ -104,6 +125,7 @@ impl Records {
     pub(super) async fn followed(&mut self, watched: &HostSet) -> Result<View, Error> {
         self.memory = None;
         self.doubtful = None;
+        self.unseen = Unseen::default();
         let mut view = self.ledger.get()?.living(self.cloud.as_str()).await?;
         let strangers = unknown_to(&self.cloud, &view, watched);
         if !strangers.is_empty() {
@@ -122,11 +144,16 @@ impl Records {
 
     /// Keeps the changes. Where it fails and the commit may have arrived, the
     /// same run is brought up again before the next question.
-    pub(super) async fn keep(&mut self, lease: &Lease, changes: Changes) -> Result<(), Error> {
+    pub(super) async fn keep(
+        &mut self,
+        lease: &Lease,
+        changes: Changes,
+        unseen: HashMap<InstanceId, i64>,
+    ) -> Result<(), Error> {
         self.runs += 1;
         let run = format!("{} {} {} {}", self.holder, lease.epoch, self.cloud, self.runs);
         self.memory = None;
-        self.doubtful = Some(Doubtful { run, changes: Arc::new(changes) });
+        self.doubtful = Some(Doubtful { run, changes: Arc::new(changes), unseen });
         for _ in 1..TRIES {
             match self.settle(lease).await {
                 Ok(()) => return Ok(()),
@@ -138,11 +165,13 @@ impl Records {
     }
 
     async fn settle(&mut self, lease: &Lease) -> Result<(), Error> {
-        let Some(Doubtful { run, changes }) = &self.doubtful else { return Ok(()) };
+        let Some(Doubtful { run, changes, .. }) = &self.doubtful else { return Ok(()) };
         let store = self.ledger.get()?;
         match store.apply(lease, run, Arc::clone(changes)).await.map_err(Error::from) {
             Ok(_) => {
-                self.doubtful = None;
+                if let Some(kept) = self.doubtful.take() {
+                    self.unseen = Unseen { at: Some(kept.changes.at), since: kept.unseen };
+                }
                 Ok(())
             }
             Err(fault) => {

@@ -18,6 +18,7 @@ use crate::providers::{Listing, Skipped};
 use crate::state::{Absence, Held, HeldBy};
 
 use super::CloudName;
+use super::unseen::unseen;
 use super::wanted::{Wanted, set_of};
 
 /// What stands before a listing.
@@ -50,6 +51,7 @@ pub struct Round {
     explained_hosts: usize,
     /// Instances that count for the brake and that the ledger does not know.
     strays: usize,
+    unseen: HashMap<InstanceId, i64>,
 }
 
 /// Two listings agree that it is gone, and the cloud says nothing.
@@ -75,6 +77,8 @@ pub struct Outcome {
     pub absences: Vec<Absence>,
     /// Leave with the changes and stay without them.
     pub ending: Vec<Host>,
+    /// For the next question and the next view, once the changes are applied.
+    pub unseen: HashMap<InstanceId, i64>,
     pub shown: Shown,
 }
 
@@ -97,6 +101,7 @@ impl Round {
         let listing = as_they_were(&ground.view, listing);
         let wanted = Wanted::of(&ground.cloud, &listing, &ground.watched);
         let changes = reconcile(&ground.view, &listing.sighting, now, rhythm);
+        let unseen = unseen(&ground.view, &listing, changes.at);
         let unreadable: HashSet<_> = listing.skipped.iter().map(|one| one.id.clone()).collect();
         let absences = std::mem::take(&mut ground.absences).into_iter();
         let mut round = Self {
@@ -111,6 +116,7 @@ impl Round {
             candidates: Vec::new(),
             explained_hosts: 0,
             strays: 0,
+            unseen,
         };
         let gone = round.gone_rows();
         round.look_at_ledger(&gone);
@@ -291,7 +297,7 @@ impl Round {
     }
 
     fn outcome(self, ending: Vec<Absence>, newly_held: usize) -> Outcome {
-        let Self { changes, wanted, staying, mut waiting, .. } = self;
+        let Self { changes, wanted, staying, mut waiting, unseen, .. } = self;
         waiting.sort_unstable_by(|a, b| a.instance.cmp(&b.instance));
         let ended = ending.len();
         let released = ending.into_iter().filter(Absence::is_released);
@@ -309,7 +315,7 @@ impl Round {
         };
         let hosts = set_of(wanted.hosts.into_iter().chain(staying));
         let ending = Vec::new();
-        Outcome { changes, hosts, absences_before, absences: waiting, ending, shown }
+        Outcome { changes, hosts, absences_before, absences: waiting, ending, unseen, shown }
     }
 }
 

@@ -26,6 +26,17 @@ impl Ending {
     }
 }
 
+/// How often a waiting poller looks whether the machine has slept.
+pub const LOOK: Duration = Duration::from_secs(30);
+
+/// Whether the machine has slept, or its clock was set, while a poller waited:
+/// the clock that it waits by stands still in a sleep. `by_wall` is absent where
+/// the wall clock went back.
+pub fn has_slept(by_waiting: Duration, by_wall: Option<Duration>) -> bool {
+    const SLEEP: Duration = Duration::from_secs(60);
+    by_wall.is_none_or(|by_wall| by_wall > by_waiting + SLEEP)
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
     interval: Duration,
@@ -96,6 +107,15 @@ mod tests {
         assert_eq!(pauses, [30, 60, 120, 240, 480, 600, 600, 600]);
         schedule.pause(Ending::Done, Duration::ZERO, 0.5);
         assert_eq!(schedule.pause(Ending::Failed, Duration::ZERO, 0.5).as_secs(), 30);
+    }
+
+    #[test]
+    fn a_machine_that_slept_is_late() {
+        let seconds = Duration::from_secs;
+        assert!(!has_slept(seconds(30), Some(seconds(31))));
+        assert!(!has_slept(seconds(30), Some(seconds(1))));
+        assert!(has_slept(seconds(30), Some(seconds(91))));
+        assert!(has_slept(seconds(30), None));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::directory::Directory;
 use crate::group::Group;
 use crate::hosts::Hosts;
 use crate::inspect::{Inspector, Running, Subjects};
+use crate::ledger::Rhythm;
 use crate::metrics::Metrics;
 use crate::nagios::Nagios;
 use crate::providers::ec2::Environment;
@@ -78,7 +79,7 @@ async fn run(config: Config, path: &Path, environment: &Environment) -> anyhow::
 
     let mut group = Group::new(STOP_GRACE);
     let ready = CancellationToken::new();
-    let (ledger, usage) = open_ledger(&config.store, &mut group, &ready);
+    let (ledger, usage) = open_ledger(&config, &mut group, &ready);
     let clouds =
         start_clouds(&config, environment, ledger.clone(), Arc::clone(&state), &hosts, &mut group)
             .await?;
@@ -163,15 +164,19 @@ async fn run(config: Config, path: &Path, environment: &Environment) -> anyhow::
 
 /// Beside the start: the ledger holds up neither that nor the hosts.
 fn open_ledger(
-    config: &store::Config,
+    config: &Config,
     group: &mut Group,
     ready: &CancellationToken,
 ) -> (Option<store::Handle>, Usage) {
-    if config.is_off() {
+    if config.store.is_off() {
         return (None, Usage::off());
     }
-    let (ledger, opener) = store::Handle::opening(config.clone());
-    let (usage, refresher) = Usage::start(ledger.clone());
+    let (ledger, opener) = store::Handle::opening(config.store.clone());
+    let rhythms = config
+        .clouds
+        .iter()
+        .map(|(common, _)| (common.name.as_str().into(), Rhythm::every(common.interval)));
+    let (usage, refresher) = Usage::start(ledger.clone(), rhythms.collect());
     let ready = ready.clone();
     group.add("ledger", |stop| opener.run(ready, stop));
     group.add("leaderboard", |stop| refresher.run(stop));

@@ -6,7 +6,8 @@
 //!   else the first listing that shows it. After a gap in the observation the
 //!   listing comes too late to tell, and the doubtful time is not billed: what
 //!   is found stopped or gone counts until the gap began. What ran before and
-//!   runs after it ran in between, and the gap is on record beside it.
+//!   runs after it ran in between, and the gap is on record beside it. One
+//!   instance that was not seen for as long as a gap is treated alike.
 //! - An instance that is absent without a word of its cloud stays, marked as
 //!   missing; a second complete listing ends it, at the first one's time.
 //!   One that returns before that was never away. One that returns later
@@ -22,6 +23,8 @@ mod reconcile;
 mod time;
 mod view;
 
+use std::time::Duration;
+
 pub use changes::{Changes, NewInstance, Rewritten, Tally, Touched};
 pub use reconcile::reconcile;
 pub use view::{KeptSegment, Known, Listed, Presence, View};
@@ -32,6 +35,13 @@ pub struct Rhythm {
     interval: i64,
 }
 
+/// Every ten minutes.
+impl Default for Rhythm {
+    fn default() -> Self {
+        Self::of_seconds(600)
+    }
+}
+
 impl Rhythm {
     /// An unexplained absence is believed when two complete listings this far
     /// apart show it, by the cloud's clock and by ours.
@@ -39,6 +49,10 @@ impl Rhythm {
 
     pub fn of_seconds(interval: u32) -> Self {
         Self { interval: i64::from(interval) }
+    }
+
+    pub fn every(interval: Duration) -> Self {
+        Self::of_seconds(u32::try_from(interval.as_secs()).unwrap_or(u32::MAX))
     }
 
     /// Listings further apart than this leave a gap: two polls were lost.

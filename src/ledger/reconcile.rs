@@ -19,7 +19,7 @@ pub fn reconcile(view: &View, sighting: &Sighting, now: i64, rhythm: Rhythm) -> 
     let mut absent: Vec<_> = view.live.iter().filter(|(id, _)| !round.names(id)).collect();
     absent.sort_unstable_by_key(|(_, known)| known.row);
     for (id, known) in absent {
-        round.absent(known, sighting.events_of(id));
+        round.absent(id, known, sighting.events_of(id));
     }
     round.changes
 }
@@ -48,6 +48,13 @@ struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
+    fn times_of(&self, id: &InstanceId) -> Times {
+        match self.view.unseen.get(id) {
+            Some(last) => self.times.since(Some(*last)),
+            None => self.times,
+        }
+    }
+
     fn names(&self, id: &InstanceId) -> bool {
         self.sighting.instances().binary_search_by(|one| one.id.cmp(id)).is_ok()
             || self.sighting.departed().binary_search_by(|one| one.id.cmp(id)).is_ok()
@@ -69,7 +76,8 @@ impl<'a> Round<'a> {
 
     fn goes_on(&mut self, known: &Known, record: &Instance, events: &[Event]) {
         let mut life = Life::of(known.segment.as_ref());
-        life.advance(events, Some(shown(record)), None, &self.times, &mut self.changes.tally);
+        let times = self.times_of(&record.id);
+        life.advance(events, Some(shown(record)), None, &times, &mut self.changes.tally);
         if known.presence != Presence::Here {
             self.changes.tally.returned += 1;
         }
@@ -93,17 +101,18 @@ impl<'a> Round<'a> {
 
     fn appears(&mut self, record: &Instance, events: &[Event], end: i64) {
         let mut life = Life::new().after(end);
-        life.begin(events, shown(record), &self.times);
+        let times = self.times_of(&record.id);
+        life.begin(events, shown(record), &times);
         // A new one is counted as new, not as started or stopped.
         let mut tally = Tally::default();
-        life.advance(events, Some(shown(record)), None, &self.times, &mut tally);
+        life.advance(events, Some(shown(record)), None, &times, &mut tally);
         self.add(record, Presence::Here, life);
     }
 
     /// Another incarnation has its id. Returns when this one ended.
     fn replaced(&mut self, known: &Known, record: &Instance) -> i64 {
-        let created = self.times.created(record.created);
-        let until = created.unwrap_or_else(|| self.vanished(known));
+        let times = self.times_of(&record.id);
+        let until = times.created(record.created).unwrap_or_else(|| vanished(known, &times));
         self.ends(known, None, &[], until)
     }
 
@@ -114,9 +123,9 @@ impl<'a> Round<'a> {
         let told = at.or_else(|| deleted_at(events)).map(|at| self.times.event(at));
         if let Some(known) = self.view.live.get(id) {
             if !same_life(known, created) {
-                return self.absent(known, &[]);
+                return self.absent(id, known, &[]);
             }
-            let until = told.unwrap_or_else(|| self.vanished(known));
+            let until = told.unwrap_or_else(|| vanished(known, &self.times_of(id)));
             self.ends(known, record.as_ref(), events, until);
             return;
         }
@@ -149,24 +158,31 @@ impl<'a> Round<'a> {
         self.keep(known, better_owned(known, record), presence, life);
     }
 
-    /// It began after the last listing and ended before this one.
+    /// The last listing did not show it, and it ended before this one. Without
+    /// the cloud's word it began since then, or nobody knows when.
     fn lived_between(&mut self, record: &Instance, events: &[Event], told: Option<Moment>) {
-        let until = told.unwrap_or(self.times.appeared());
+        let times = self.times_of(&record.id);
+        let until = told.unwrap_or(times.appeared());
         let mut life = Life::new();
         let ran = Shown { counted: true, ..shown(record) };
-        life.begin(events, ran, &self.times);
+        life.begin(events, ran, &times);
         let began = life.open().map(|open| open.from());
-        let known_beginning = began.zip(self.times.last).is_some_and(|(began, last)| {
-            began.at > last && began.by != TimeSource::Listing && began.at < until.at
+        let known_beginning = began.zip(times.last).is_some_and(|(began, last)| {
+            let told = match began.by {
+                TimeSource::Event => until.at > last,
+                TimeSource::Estimate => began.at > last,
+                TimeSource::Listing => false,
+            };
+            told && began.at < until.at
         });
         if known_beginning {
-            life.advance(events, None, Some(until), &self.times, &mut Tally::default());
+            life.advance(events, None, Some(until), &times, &mut Tally::default());
             self.changes.tally.gone_explained += 1;
             self.add(record, Presence::Gone { at: until.at, explained: true }, life);
         }
     }
 
-    fn absent(&mut self, known: &Known, events: &[Event]) {
+    fn absent(&mut self, id: &InstanceId, known: &Known, events: &[Event]) {
         if let Some(at) = deleted_at(events) {
             self.ends(known, None, events, self.times.event(at));
             return;
@@ -190,7 +206,8 @@ impl<'a> Round<'a> {
             }
             Presence::Missing { .. } => known.presence,
             Presence::Here | Presence::Gone { .. } => {
-                Presence::Missing { since: at, noticed: self.now, ends: self.times.vanished().at }
+                let ends = self.times_of(id).vanished().at;
+                Presence::Missing { since: at, noticed: self.now, ends }
             }
         };
         self.changes.tally.missing += 1;
@@ -215,14 +232,6 @@ impl<'a> Round<'a> {
         let record = record.and_then(|record| better_owned(known, record));
         self.keep(known, record, gone, life);
         at
-    }
-
-    /// When a known one went, without the cloud's word for the time.
-    fn vanished(&self, known: &Known) -> Moment {
-        match known.presence {
-            Presence::Missing { ends, .. } => Moment { at: ends, by: TimeSource::Listing },
-            Presence::Here | Presence::Gone { .. } => self.times.vanished(),
-        }
     }
 
     /// The gone incarnation that a record belongs to.
@@ -298,6 +307,14 @@ fn same_life(known: &Known, created: Option<i64>) -> bool {
 
 fn not_before(known: &Known, end: i64) -> i64 {
     known.segment.as_ref().map_or(end, |kept| end.max(kept.segment.from().at))
+}
+
+/// When a known one went, without the cloud's word for the time.
+fn vanished(known: &Known, times: &Times) -> Moment {
+    match known.presence {
+        Presence::Missing { ends, .. } => Moment { at: ends, by: TimeSource::Listing },
+        Presence::Here | Presence::Gone { .. } => times.vanished(),
+    }
 }
 
 fn deleted_at(events: &[Event]) -> Option<i64> {

@@ -12,6 +12,7 @@ pub(super) struct Times {
     pub gap: Option<Window>,
     pub skew: i64,
     pub stepped: bool,
+    gap_after: i64,
 }
 
 impl Times {
@@ -30,11 +31,18 @@ impl Times {
             let (theirs, ours) = (at - last.at, now.saturating_sub(last.noticed));
             sighting.began() < last.at || theirs.saturating_sub(ours).abs() > Self::MAX_DRIFT
         });
-        let gap = last_at
-            .filter(|last| at - last > rhythm.gap_after())
-            .and_then(|last| Window::new(last, at).ok());
         let skew = sighting.began().saturating_sub(now);
-        Self { at, ended, last: last_at, gap, skew, stepped }
+        let gap_after = rhythm.gap_after();
+        Self { at, ended, last: None, gap: None, skew, stepped, gap_after }.since(last_at)
+    }
+
+    /// For an instance that was last seen then, where that is not the last
+    /// listing.
+    pub(super) fn since(self, last: Option<i64>) -> Self {
+        let gap = last
+            .filter(|last| self.at - last > self.gap_after)
+            .and_then(|last| Window::new(last, self.at).ok());
+        Self { last, gap, ..self }
     }
 
     /// When something began that this listing is the first to show.

@@ -13,6 +13,10 @@ pub struct View {
     pub live: HashMap<InstanceId, Known>,
     /// The incarnations of an id, in any order.
     pub gone: HashMap<InstanceId, Vec<Known>>,
+    /// What the last listings did not show, or had no readable record of, and
+    /// the time of the last one that did. What is not in here was shown by the
+    /// last one, or not there.
+    pub unseen: HashMap<InstanceId, i64>,
 }
 
 /// The last complete listing.

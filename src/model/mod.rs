@@ -19,7 +19,7 @@ pub use display_name::DisplayName;
 pub use host::{GivenHost, Host, HostFault, HostFaults, HostField, HostId, HostSet, SENTINEL_HOST};
 pub use instance::{Details, Flavor, Instance, InstanceId, Label, Owner, OwnerRank, Shape, Size};
 pub use metric::{Datapoint, KeyFault, MetricKey, MetricNode, MetricPart, Series};
-pub use rows::{CloudRow, FlavorRow, GapRow, SegmentRow, UserRow};
+pub use rows::{CloudRow, FlavorRow, GapRow, ListedRow, SegmentRow, UserRow};
 pub use sample::{
     MetricPath, PathBuffer, PathFault, Sample, compare_labels, is_clean_label, label_fingerprint,
 };

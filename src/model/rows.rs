@@ -50,6 +50,17 @@ pub struct FlavorRow {
     pub name: String,
 }
 
+/// When a cloud was last listed as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedRow {
+    pub cloud: i64,
+    pub name: String,
+    /// In the ledger's time of the cloud.
+    pub at: i64,
+    /// By the clock of whoever listed it.
+    pub noticed: i64,
+}
+
 /// A stretch in which nobody asked the cloud, or it did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GapRow {

@@ -6,7 +6,7 @@ pub mod ec2;
 pub mod http;
 pub mod openstack;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,6 +23,10 @@ pub struct Question {
     /// show, a provider asks the cloud whether they are gone, as far as its
     /// bounds allow.
     pub living: BTreeSet<InstanceId>,
+    /// Of which the last listings had no record that could be read, and when
+    /// the last one began that had: what happened to them since then was not
+    /// told yet.
+    pub unseen: HashMap<InstanceId, i64>,
 }
 
 /// What a cloud answered.

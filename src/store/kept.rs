@@ -70,6 +70,7 @@ pub(super) fn view(
         last: state.listed_at.zip(state.noticed_at).map(|(at, noticed)| Listed { at, noticed }),
         live: HashMap::with_capacity(live.len()),
         gone: HashMap::new(),
+        unseen: HashMap::new(),
     };
     for row in live {
         let (id, known) = known(row)?;

@@ -21,7 +21,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::ledger::{Changes, View};
-use crate::model::{CloudRow, FlavorRow, GapRow, SegmentRow, Sighting, UserRow, Window};
+use crate::model::{CloudRow, FlavorRow, GapRow, ListedRow, SegmentRow, Sighting, UserRow, Window};
 
 pub use config::{Config, Target, Tls};
 pub use copy::{Copied, Progress, Tally, Watch, copy, export};
@@ -62,6 +62,8 @@ pub trait Store: Send + Sync {
     /// Gaps that overlap the window, in order of time; the latest
     /// [`MAX_GAPS`] of them.
     async fn gaps(&self, window: Window) -> Result<Vec<GapRow>, Error>;
+    /// The clouds that were ever listed.
+    async fn listed(&self) -> Result<Vec<ListedRow>, Error>;
 
     /// What the ledger knows that bears on the sighting.
     async fn view(&self, sighting: &Sighting) -> Result<View, Error>;

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,6 +9,8 @@ use super::columns::Columns;
 use super::error::Error;
 use super::query::{Query, Report};
 use super::refresher::{Published, Refresher, Standing};
+use crate::ledger::Rhythm;
+use crate::model::{GapRow, ListedRow};
 use crate::store;
 
 /// For a refresh, and for an answer after it.
@@ -34,7 +37,11 @@ struct Board {
     asked: watch::Sender<u64>,
     published: watch::Receiver<Published>,
     turns: Arc<Semaphore>,
+    rhythms: Rhythms,
 }
+
+/// How often each cloud is asked, by its name.
+pub type Rhythms = BTreeMap<Box<str>, Rhythm>;
 
 impl Usage {
     /// Without a ledger every question is answered by [`Error::Off`].
@@ -43,11 +50,11 @@ impl Usage {
     }
 
     /// The refresher has to run for anybody to be answered.
-    pub fn start(store: store::Handle) -> (Self, Refresher) {
+    pub fn start(store: store::Handle, rhythms: Rhythms) -> (Self, Refresher) {
         let asked = watch::Sender::new(0);
         let (refresher, published) = Refresher::new(store.clone(), asked.subscribe());
         let turns = Arc::new(Semaphore::new(AT_ONCE));
-        let board = Board { store, asked, published, turns };
+        let board = Board { store, asked, published, turns, rhythms };
         (Self { board: Some(Arc::new(board)) }, refresher)
     }
 
@@ -97,7 +104,14 @@ impl Board {
 
     async fn answer(&self, columns: Arc<Columns>, query: Query) -> Result<Report, Error> {
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Error::Stopping)?;
-        let gaps = self.store.get()?.gaps(query.window).await?;
+        let store = self.store.get()?;
+        let listed = store.listed().await?;
+        let mut gaps = store.gaps(query.window).await?;
+        // A listing may have ended one meanwhile.
+        let going_on: Vec<_> = going_on(&listed, &self.rhythms, now())
+            .filter(|one| !gaps.iter().any(|gap| (gap.cloud, gap.from) == (one.cloud, one.from)))
+            .collect();
+        gaps.extend(going_on);
         let many = columns.segments() > MANY_SEGMENTS;
         let work = move || {
             let report = columns.leaderboard(&query, &gaps, now());
@@ -112,7 +126,47 @@ impl Board {
     }
 }
 
+/// The gaps that no listing has ended yet. They begin where the last listing
+/// did, as they will in the ledger.
+fn going_on<'a>(
+    listed: &'a [ListedRow],
+    rhythms: &'a Rhythms,
+    now: i64,
+) -> impl Iterator<Item = GapRow> + 'a {
+    let is_late = move |row: &&ListedRow| {
+        // One that is not configured here is asked by nobody, or elsewhere.
+        let rhythm = rhythms.get(row.name.as_str()).copied().unwrap_or_default();
+        now.saturating_sub(row.noticed) > rhythm.gap_after()
+    };
+    let late = listed.iter().filter(is_late);
+    late.map(move |row| GapRow { cloud: row.cloud, from: row.at, to: now })
+}
+
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_goes_on_where_polls_were_lost() {
+        let row =
+            |cloud, name: &str, at, noticed| ListedRow { cloud, name: name.into(), at, noticed };
+        let rows = [row(1, "east", 90, 100), row(2, "west", 95, 100), row(3, "gone", 1, 2)];
+        let rhythms = [("east", 10), ("west", 600)]
+            .map(|(name, pace)| (name.into(), Rhythm::of_seconds(pace)));
+        let rhythms = Rhythms::from(rhythms);
+        let found = |now| {
+            let gaps = going_on(&rows, &rhythms, now);
+            gaps.map(|gap| (gap.cloud, gap.from, gap.to)).collect::<Vec<_>>()
+        };
+        assert_eq!(found(130), []);
+        assert_eq!(found(131), [(1, 90, 131)]);
+        assert_eq!(found(1803), [(1, 90, 1803), (3, 1, 1803)]);
+        assert_eq!(found(1901).len(), 3);
+        assert_eq!(found(i64::MIN), []);
+    }
 }

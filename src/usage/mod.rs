@@ -23,7 +23,7 @@ mod selection;
 mod sums;
 
 pub use batch::Batch;
-pub use board::Usage;
+pub use board::{Rhythms, Usage};
 pub use columns::Columns;
 pub use draft::Draft;
 pub use error::Error;

@@ -15,6 +15,7 @@ os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
 import boto3  # noqa: E402
+from botocore.config import Config  # noqa: E402
 from moto.server import ThreadedMotoServer  # noqa: E402
 
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -22,10 +23,15 @@ server.start()
 port = server.get_host_and_port()[1]
 base = f"http://127.0.0.1:{port}"
 admin = {}
+# On a machine with much to do moto takes its time, and an order that is given
+# again is carried out twice.
+patient = Config(read_timeout=600, retries={"total_max_attempts": 1})
 
 
 def client(service, region="us-east-1"):
-    return boto3.client(service, region_name=region, endpoint_url=base, **admin)
+    return boto3.client(
+        service, region_name=region, endpoint_url=base, config=patient, **admin
+    )
 
 
 def run(region, kind, count, tags):

@@ -34,6 +34,9 @@ pub struct Appliance {
     account: Account,
     dir: tempfile::TempDir,
     pub address: String,
+    /// Its working directory and its environment when it is started.
+    pub workplace: PathBuf,
+    pub variables: Vec<(String, String)>,
 }
 
 impl Appliance {
@@ -47,7 +50,8 @@ impl Appliance {
         let hosts_dir = nagios.hosts_file();
         account.give(hosts_dir.parent().unwrap());
         let address = format!("127.0.0.1:{}", free_port());
-        let appliance = Self { child: None, account, dir, address };
+        let (workplace, variables) = (PathBuf::from("/"), Vec::new());
+        let appliance = Self { child: None, account, dir, address, workplace, variables };
         appliance.configure(nagios, nagios_keys, more);
         appliance
     }
@@ -172,7 +176,8 @@ impl Appliance {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
         let mut command = Command::new(BINARY);
         command.arg("--config").arg(self.config()).arg("serve");
-        command.current_dir("/").env_clear().envs(env.iter().copied());
+        command.current_dir(&self.workplace).env_clear().envs(env.iter().copied());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.account.apply(&mut command);
         keeper::spawn(command).unwrap()

@@ -111,6 +111,26 @@ pub fn hide(fake: &OpenStack) -> Hidden {
     hidden
 }
 
+/// From now on the records of what is put in there cannot be read.
+pub fn garble(fake: &OpenStack) -> Hidden {
+    let garbled = Hidden::default();
+    let there = Arc::clone(&garbled);
+    fake.meddle(move |_, request, _, mut answer| {
+        let garbled = there.lock().unwrap();
+        if request.line.contains("/servers/detail") && answer.status.starts_with("200") {
+            let mut body: Value = serde_json::from_slice(&answer.body).unwrap();
+            for server in body["servers"].as_array_mut().unwrap() {
+                if garbled.contains(server["id"].as_str().unwrap()) {
+                    server["created"] = "yesterday".into();
+                }
+            }
+            answer.body = body.to_string().into_bytes();
+        }
+        answer.steps()
+    });
+    garbled
+}
+
 /// The fake tells whole seconds, and a listing of the same second is the same
 /// listing: waits for the next one.
 pub fn wait_clock() {
@@ -143,4 +163,42 @@ pub fn gone(appliance: &Appliance) -> Vec<(String, i64)> {
         .unwrap();
     let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     rows.map(Result::unwrap).collect()
+}
+
+/// What the ledger has of an instance, in order of time: whether it counts,
+/// from and to.
+pub fn segments(appliance: &Appliance, cloud: &str, id: &str) -> Vec<(bool, i64, Option<i64>)> {
+    let ledger = rusqlite::Connection::open(appliance.path("state/ledger.db")).unwrap();
+    let mut query = ledger
+        .prepare(
+            "SELECT s.counted, s.begins, s.ends FROM segment s JOIN instance i ON i.id = s.instance
+             JOIN cloud c ON c.id = i.cloud
+             WHERE c.name = ?1 AND i.key = ?2 AND NOT s.deleted ORDER BY s.begins",
+        )
+        .unwrap();
+    let rows =
+        query.query_map([cloud, id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+/// Every row of the ledger that a listing may change.
+pub fn everything(appliance: &Appliance) -> String {
+    let ledger = rusqlite::Connection::open(appliance.path("state/ledger.db")).unwrap();
+    let mut all = String::new();
+    for table in ["cloud", "instance", "segment", "gap"] {
+        let mut query = ledger.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).unwrap();
+        let columns = query.column_count();
+        let mut rows = query.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            for column in 0..columns {
+                all += &format!("{:?} ", row.get_ref(column).unwrap());
+            }
+            all.push('\n');
+        }
+    }
+    all
+}
+
+pub fn unix_now() -> i64 {
+    i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap()
 }

@@ -8,6 +8,7 @@ pub mod cloud_user;
 pub mod commands;
 #[path = "../../demo/data.rs"]
 pub mod demo;
+pub mod ec2;
 pub mod faults;
 pub mod flow;
 pub mod graphite;

@@ -256,7 +256,7 @@ async fn usage(plan: &Plan, scratch: &std::path::Path) -> Usage {
         ground.store.apply(&ground.lease, &run, Arc::new(changes)).await.unwrap();
     }
     let (ledger, opener) = store::Handle::opening(config);
-    let (usage, refresher) = Usage::start(ledger);
+    let (usage, refresher) = Usage::start(ledger, Default::default());
     let never = CancellationToken::new();
     tokio::spawn(opener.run(never.clone(), never.clone()));
     tokio::spawn(refresher.run(never));

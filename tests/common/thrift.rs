@@ -79,7 +79,7 @@ impl OpenDoor {
             None => Usage::off(),
             Some(ledger) => {
                 let (handle, opener) = store::Handle::opening(ledger.clone());
-                let (usage, refresher) = Usage::start(handle);
+                let (usage, refresher) = Usage::start(handle, Default::default());
                 runtime.spawn(opener.run(stop.clone(), stop.clone()));
                 runtime.spawn(refresher.run(stop.clone()));
                 usage

@@ -18,7 +18,7 @@ mod types;
 mod walk;
 mod xml;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -145,7 +145,7 @@ impl Provider for Ec2 {
         }
         let began = regions.iter().filter_map(|shown| shown.began).min();
         let ended = regions.iter().filter_map(|shown| shown.ended).max();
-        let mut sum = Sum::new(question.since);
+        let mut sum = Sum::new(question);
         for id in nowhere {
             sum.departed.push(Departure { id, at: None, record: None });
         }
@@ -169,21 +169,34 @@ impl Provider for Ec2 {
 }
 
 /// The parts of a sighting.
-struct Sum {
+struct Sum<'a> {
     /// Events from here on are told.
     from: i64,
+    /// Of these, from here on.
+    unseen: &'a HashMap<InstanceId, i64>,
     instances: Vec<Instance>,
     departed: Vec<Departure>,
     events: Vec<Event>,
 }
 
-impl Sum {
-    fn new(since: Option<i64>) -> Self {
-        /// EC2's answers may be late with the truth by seconds.
-        const OVERLAP: i64 = 300;
-        // What was before the first listing is not ours to bill.
-        let from = since.map_or(i64::MAX, |since| since.saturating_sub(OVERLAP));
-        Self { from, instances: Vec::new(), departed: Vec::new(), events: Vec::new() }
+impl<'a> Sum<'a> {
+    /// EC2's answers may be late with the truth by seconds.
+    const OVERLAP: i64 = 300;
+
+    fn new(question: &'a Question) -> Self {
+        Self {
+            // What was before the first listing is not ours to bill.
+            from: question.since.unwrap_or(i64::MAX).saturating_sub(Self::OVERLAP),
+            unseen: &question.unseen,
+            instances: Vec::new(),
+            departed: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    fn since_of(&self, id: &InstanceId) -> i64 {
+        let last_seen = self.unseen.get(id).map(|last| last.saturating_sub(Self::OVERLAP));
+        last_seen.map_or(self.from, |last| last.min(self.from))
     }
 
     fn add(&mut self, record: Record) {
@@ -193,7 +206,8 @@ impl Sum {
             let id = instance.id.clone();
             return self.departed.push(Departure { id, at, record: Some(instance) });
         }
-        self.events.extend(event.filter(|event| event.at >= self.from));
+        let from = self.since_of(&instance.id);
+        self.events.extend(event.filter(|event| event.at >= from));
         self.instances.push(instance);
     }
 }

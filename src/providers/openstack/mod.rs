@@ -91,11 +91,12 @@ impl Provider for OpenStack {
             touched: BTreeSet::new(),
             departed: Vec::new(),
             events: Vec::new(),
+            began: began(&poll),
         };
-        let began = began(&poll);
-        round.walk(began).await?;
-        round.happened().await?;
+        let began = round.began;
+        round.walk().await?;
         round.absent().await;
+        round.happened().await?;
         let (_, ended) = poll.clock().unwrap_or((began, began));
         round.finish(began, ended).await
     }
@@ -124,18 +125,20 @@ struct Round<'a> {
     /// Of which the cloud has no record left.
     departed: Vec<InstanceId>,
     events: Vec<Event>,
+    /// By the cloud's clock.
+    began: i64,
 }
 
 impl Round<'_> {
     /// What is there, then what changed: a server that was made while the walk
     /// was under way is missed by it and shown by the latter.
-    async fn walk(&mut self, began: i64) -> Result<(), Error> {
+    async fn walk(&mut self) -> Result<(), Error> {
         let reader = &self.cloud.reader;
         for (number, nova) in self.regions.iter().enumerate() {
             let found = &mut self.found;
             nova.servers(reader, None, |record| drop(found.take(number, record))).await?;
         }
-        let since = self.since().unwrap_or(began).min(began);
+        let since = self.since().unwrap_or(self.began).min(self.began);
         for (number, nova) in self.regions.iter().enumerate() {
             let (found, touched) = (&mut self.found, &mut self.touched);
             let take = |record| {
@@ -148,8 +151,39 @@ impl Round<'_> {
 
     /// A change that was under way at the last listing is dated before its end.
     fn since(&self) -> Option<i64> {
-        let overlap = i64::try_from(self.cloud.config.overlap.as_secs()).unwrap_or(i64::MAX);
-        self.question.since.map(|since| since.saturating_sub(overlap))
+        self.question.since.map(|since| since.saturating_sub(self.overlap()))
+    }
+
+    fn overlap(&self) -> i64 {
+        i64::try_from(self.cloud.config.overlap.as_secs()).unwrap_or(i64::MAX)
+    }
+
+    /// Whose actions are asked for. First comes what the cloud has something to
+    /// say of again: what it told meanwhile is in no list of changes any more.
+    fn changed(&self) -> Vec<(usize, InstanceId)> {
+        let mut seen_again = BTreeSet::new();
+        for id in self.question.unseen.keys() {
+            match self.found.alive.get(id).or_else(|| self.found.gone.get(id)) {
+                Some((number, _)) => drop(seen_again.insert((*number, id.clone()))),
+                // Any region may have been its.
+                None if self.departed.contains(id) => {
+                    seen_again.extend((0..self.regions.len()).map(|number| (number, id.clone())));
+                }
+                None => (),
+            }
+        }
+        let others = self.touched.difference(&seen_again).cloned().collect::<Vec<_>>();
+        seen_again.into_iter().chain(others).collect()
+    }
+
+    /// How far back the actions of one matter; absent: to its creation.
+    fn since_of(&self, id: &InstanceId) -> Option<i64> {
+        // What was before the cloud was first listed is not ours to bill.
+        let Some(since) = self.since() else { return Some(self.began) };
+        let last_seen =
+            self.question.unseen.get(id).map(|last| last.saturating_sub(self.overlap()));
+        let known = self.question.living.contains(id).then_some(since);
+        last_seen.map_or(known, |last| Some(last.min(since)))
     }
 
     /// When what changed did so.
@@ -157,22 +191,22 @@ impl Round<'_> {
         /// A server whose actions the cloud cannot tell stops no listing.
         const FAILURES: usize = 3;
         let max = self.cloud.config.max_lookups;
-        if self.touched.len() > max {
+        let mut asked = self.changed();
+        if asked.len() > max {
             tracing::warn!(
                 cloud = self.cloud.name,
-                changed = self.touched.len(),
+                changed = asked.len(),
                 max_lookups = max,
                 "more servers changed than are asked for their actions; the times of the rest are those of the listings"
             );
         }
-        let asked: Vec<_> = self.touched.iter().take(max).cloned().collect();
+        asked.truncate(max);
         let mut failures = 0;
         for some in asked.chunks(AT_ONCE) {
-            let answers = join_all(some.iter().map(|(number, id)| {
-                let known = self.question.living.contains(id);
-                let since = self.since().filter(|_| known);
-                self.regions[*number].actions(id, since)
-            }));
+            let answers = join_all(
+                some.iter()
+                    .map(|(number, id)| self.regions[*number].actions(id, self.since_of(id))),
+            );
             for ((_, id), outcome) in some.iter().zip(answers.await) {
                 match outcome {
                     Ok(actions) => self.events.extend(self.events_of(id, &actions)),
@@ -195,8 +229,15 @@ impl Round<'_> {
         let gone = self.found.gone.get(id);
         let server = gone.or_else(|| self.found.alive.get(id));
         let busy = server.is_some_and(|(_, server)| server.busy);
+        let is_gone = gone.is_some() || self.departed.contains(id);
         let rescue = self.cloud.config.counted_states.iter().any(|state| state == "RESCUE");
-        actions::events(id, actions, busy, gone.is_some(), rescue)
+        let mut events = actions::events(id, actions, busy, is_gone, rescue);
+        // Of what the ledger knows it knows by itself what it has heard before.
+        if !self.question.living.contains(id) {
+            let since = self.since_of(id);
+            events.retain(|event| since.is_none_or(|since| event.at >= since));
+        }
+        events
     }
 
     /// Asks for what lived and is nowhere. A fault here explains nothing, and

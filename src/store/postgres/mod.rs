@@ -13,7 +13,7 @@ use async_trait::async_trait;
 
 use super::{Applied, Config, Error, Lease, Store};
 use crate::ledger::{Changes, View};
-use crate::model::{CloudRow, FlavorRow, GapRow, SegmentRow, Sighting, UserRow, Window};
+use crate::model::{CloudRow, FlavorRow, GapRow, ListedRow, SegmentRow, Sighting, UserRow, Window};
 use server::Server;
 
 pub(super) use server::name_of;
@@ -89,6 +89,13 @@ impl Store for PostgresStore {
     async fn gaps(&self, window: Window) -> Result<Vec<GapRow>, Error> {
         let mut lent = self.server.lend().await?;
         let rows = self.server.one(read::gaps(lent.client(), window)).await?;
+        lent.done();
+        Ok(rows)
+    }
+
+    async fn listed(&self) -> Result<Vec<ListedRow>, Error> {
+        let mut lent = self.server.lend().await?;
+        let rows = self.server.one(read::listed(lent.client())).await?;
         lent.done();
         Ok(rows)
     }

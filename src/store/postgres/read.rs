@@ -6,7 +6,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Row, Transaction};
 
 use crate::ledger::View;
-use crate::model::{CloudRow, FlavorRow, GapRow, SegmentRow, UserRow, Window};
+use crate::model::{CloudRow, FlavorRow, GapRow, ListedRow, SegmentRow, UserRow, Window};
 use crate::store::kept::{self, COLUMNS, CloudState, KnownRow, LastRow, TABLES};
 use crate::store::{Error, MAX_GAPS, PAGE};
 
@@ -114,6 +114,26 @@ pub(super) async fn gaps(db: &Object, window: Window) -> Asked<Vec<GapRow>> {
     rows.iter()
         .map(|row| {
             Ok(GapRow { cloud: row.try_get(0)?, from: row.try_get(1)?, to: row.try_get(2)? })
+        })
+        .collect()
+}
+
+pub(super) async fn listed(db: &Object) -> Asked<Vec<ListedRow>> {
+    let statement = db
+        .prepare_cached(
+            "SELECT id, name, listed_at, noticed_at FROM cloud
+             WHERE listed_at IS NOT NULL AND noticed_at IS NOT NULL ORDER BY id",
+        )
+        .await?;
+    let rows = db.query(&statement, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(ListedRow {
+                cloud: row.try_get(0)?,
+                name: row.try_get(1)?,
+                at: row.try_get(2)?,
+                noticed: row.try_get(3)?,
+            })
         })
         .collect()
 }

@@ -17,7 +17,7 @@ use rusqlite::{Connection, ErrorCode};
 use super::{Applied, Error, Lease, MIGRATION_TIMEOUT, Store};
 use crate::disk;
 use crate::ledger::{Changes, View};
-use crate::model::{CloudRow, FlavorRow, GapRow, SegmentRow, Sighting, UserRow, Window};
+use crate::model::{CloudRow, FlavorRow, GapRow, ListedRow, SegmentRow, Sighting, UserRow, Window};
 use crate::sqlite::{self, Database};
 
 pub use check::{Backup, check_backup};
@@ -97,6 +97,10 @@ impl Store for SqliteStore {
 
     async fn gaps(&self, window: Window) -> Result<Vec<GapRow>, Error> {
         self.read(move |db| read::gaps(db, window)).await
+    }
+
+    async fn listed(&self) -> Result<Vec<ListedRow>, Error> {
+        self.read(|db| read::listed(db)).await
     }
 
     async fn view(&self, sighting: &Sighting) -> Result<View, Error> {

@@ -1,7 +1,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::ledger::View;
-use crate::model::{CloudRow, FlavorRow, GapRow, SegmentRow, UserRow, Window};
+use crate::model::{CloudRow, FlavorRow, GapRow, ListedRow, SegmentRow, UserRow, Window};
 use crate::store::kept::{self, COLUMNS, CloudState, KnownRow, LastRow, TABLES};
 use crate::store::{Error, MAX_GAPS, PAGE};
 
@@ -82,6 +82,22 @@ pub(super) fn gaps(db: &Connection, window: Window) -> rusqlite::Result<Vec<GapR
     )?
     .query_map(params![window.start(), window.end(), MAX_GAPS], |row| {
         Ok(GapRow { cloud: row.get(0)?, from: row.get(1)?, to: row.get(2)? })
+    })?
+    .collect()
+}
+
+pub(super) fn listed(db: &Connection) -> rusqlite::Result<Vec<ListedRow>> {
+    db.prepare_cached(
+        "SELECT id, name, listed_at, noticed_at FROM cloud
+         WHERE listed_at IS NOT NULL AND noticed_at IS NOT NULL ORDER BY id",
+    )?
+    .query_map([], |row| {
+        Ok(ListedRow {
+            cloud: row.get(0)?,
+            name: row.get(1)?,
+            at: row.get(2)?,
+            noticed: row.get(3)?,
+        })
     })?
     .collect()
 }
