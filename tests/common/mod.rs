@@ -29,3 +29,4 @@ pub mod slapd;
 pub mod small_disk;
 pub mod thrift;
 pub mod usage;
+pub mod verdicts;
