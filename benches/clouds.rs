@@ -58,9 +58,12 @@ fn serve(servers: usize) {
     let cloud = OpenStack::start();
     {
         let mut state = cloud.state();
+        // Nothing changed of late.
+        state.clock = Some(state.now() - 7_200);
         for n in 0..servers {
             state.boot(Some(&format!("user{}", n % 500)), n % 3);
         }
+        state.clock = None;
     }
     println!("{}", cloud.auth_url());
     // An error ends it as the end of the input does.
@@ -82,8 +85,8 @@ fn start(servers: usize) -> (Child, String) {
 fn poll(servers: usize) -> Cost {
     let (mut fake, auth_url) = start(servers);
     let nagios = Nagios::start_new(Settings::default());
-    let limit = format!("[hosts]\nmax_hosts = {WATCHED}\n[archive]\nenabled = false");
-    let mut appliance = Appliance::new(&nagios, QUICK, &limit);
+    let keys = format!("{QUICK}\nmax_hosts = {WATCHED}");
+    let mut appliance = Appliance::new(&nagios, &keys, "");
     let password = write_password(&appliance);
     let section = format!(
         "[[cloud]]\nname = 'east'\nkind = 'openstack'\ninterval = '1h'\ntimeout = '5m'\n\
@@ -91,7 +94,7 @@ fn poll(servers: usize) -> Cost {
          project = 'admin'\n",
         password.display()
     );
-    appliance.configure(&nagios, QUICK, &format!("{limit}\n{section}"));
+    appliance.configure(&nagios, &keys, &format!("[archive]\nenabled = false\n{section}"));
     appliance.start();
     let pid = appliance.pid().cast_unsigned();
     println!("{servers} running instances, pages of 1,000, of which Nagios gets {WATCHED}");
@@ -103,7 +106,10 @@ fn poll(servers: usize) -> Cost {
     assert_eq!(told.watched_count.unwrap(), i32::try_from(servers.min(WATCHED)).unwrap());
     // The start is in it, too.
     let first = cpu_seconds(pid) * 1e3;
-    println!("  first: own CPU {first:.0} ms");
+    let mut peak = memory(pid, "VmHWM") / 1e6;
+    println!("  first: own CPU {first:.0} ms, memory at the peak {peak:.0} MB");
+    // From here on the peak is counted anew (proc(5), clear_refs).
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
     let mut steady: Vec<f64> = (0..7)
         .map(|_| {
             wait_clock();
@@ -121,8 +127,9 @@ fn poll(servers: usize) -> Cost {
     steady.sort_by(f64::total_cmp);
     let now = appliance.wait_in_step();
     assert_eq!((now.live_generation, now.restarts), (told.live_generation, told.restarts));
-    let peak = memory(pid, "VmHWM") / 1e6;
-    println!("  memory at the peak {peak:.0} MB");
+    let steadily = memory(pid, "VmHWM") / 1e6;
+    println!("  memory at the peak of the steady polls {steadily:.0} MB");
+    peak = peak.max(steadily);
     drop(fake.stdin.take());
     fake.wait().unwrap();
     Cost { first, steady: steady[steady.len() / 2], peak }
