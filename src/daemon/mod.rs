@@ -39,18 +39,24 @@ const MAX_BLOCKING_THREADS: usize = 16;
 pub fn serve(path: &Path, environment: &Environment) -> anyhow::Result<()> {
     let config = Config::read(path)?;
     telemetry::init(&config.log)?;
+    let passed = listen::Passed::take().context("cannot take over the sockets of systemd")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()
         .context("cannot start the runtime")?;
-    let outcome = runtime.block_on(run(config, path, environment));
+    let outcome = runtime.block_on(run(config, path, environment, passed));
     // What blocks for longer than the grace is not waited for.
     runtime.shutdown_timeout(Duration::from_millis(500));
     outcome
 }
 
-async fn run(config: Config, path: &Path, environment: &Environment) -> anyhow::Result<()> {
+async fn run(
+    config: Config,
+    path: &Path,
+    environment: &Environment,
+    mut passed: listen::Passed,
+) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     // From here on a SIGHUP waits for its reader instead of ending the process.
@@ -70,12 +76,17 @@ async fn run(config: Config, path: &Path, environment: &Environment) -> anyhow::
     let sinks = Sinks { carbon: &config.carbon, archive: archive.clone(), graphite };
     let (shipping, crew) =
         Shipping::start(&config.perfdata, sinks, Arc::clone(&state), live).await?;
-    let door = rpc::Door::bind(&config.rpc).await?;
+    let door = rpc::Door::open(&config.rpc, &mut passed).await?;
     for address in door.addresses() {
         tracing::info!(%address, "Thrift is served here");
     }
 
-    let page = open_page(&config.http).await?;
+    let page = open_page(&config.http, &mut passed).await?;
+    for address in passed.left() {
+        tracing::error!(
+            "systemd listens on {address} for us, which neither [rpc] nor [http] names: who connects there waits in vain; correct ListenStream= of weather-balloon.socket"
+        );
+    }
 
     let mut group = Group::new(STOP_GRACE);
     let ready = CancellationToken::new();
@@ -210,8 +221,11 @@ async fn start_clouds(
 
 /// A page that cannot be shown is no reason to watch nothing: where its address
 /// is taken, the daemon goes on without it.
-async fn open_page(config: &http::Config) -> anyhow::Result<Option<http::Door>> {
-    match http::Door::bind(config).await {
+async fn open_page(
+    config: &http::Config,
+    passed: &mut listen::Passed,
+) -> anyhow::Result<Option<http::Door>> {
+    match http::Door::open(config, passed).await {
         Ok(door) => {
             for address in door.addresses() {
                 tracing::info!(%address, "the page is served here");

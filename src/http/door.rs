@@ -23,7 +23,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_service::Service;
 
-use crate::listen::{self, Accepted, Endpoint, Listeners};
+use crate::listen::{self, Accepted, Endpoint, Listeners, Passed};
 use crate::settings::{SecretError, read_secret};
 
 use super::guard::{Guard, Visitor, watch};
@@ -59,6 +59,11 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 impl Door {
     /// Binds every address, or none.
     pub async fn bind(config: &Config) -> Result<Self, Error> {
+        Self::open(config, &mut Passed::default()).await
+    }
+
+    /// The same; an address that is passed to us is not bound again.
+    pub async fn open(config: &Config, passed: &mut Passed) -> Result<Self, Error> {
         if let Some((key, reason)) = config.check().into_iter().next() {
             return Err(Error::Config { key, reason });
         }
@@ -67,7 +72,7 @@ impl Door {
             false => Some(read_secret(&config.token_file)?),
         };
         let guard = Guard::new(&config.names, token.as_deref());
-        let (listeners, addresses) = Listeners::bind(&config.listen, &config.tls).await?;
+        let (listeners, addresses) = Listeners::bind(&config.listen, &config.tls, passed).await?;
         Ok(Self { config: config.clone(), listeners, addresses, guard })
     }
 

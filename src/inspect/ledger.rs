@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cloud::Standing;
-use crate::store::{NotOpen, Target};
+use crate::sqlite;
+use crate::store::{Error, NotOpen, Target};
 use crate::telemetry::sentence;
 
 use super::{Finding, Number, Part, Range, Subjects};
 
+const LEDGER: &str = "ledger";
+
 pub(super) async fn store(subjects: Arc<Subjects>) -> Vec<Finding> {
-    const HOP: &str = "ledger";
-    const FIX: &str = "mend what it names; machines are watched as before, and the ledger is tried again by itself";
+    const HOP: &str = LEDGER;
     let Some(running) = &subjects.running else { return Vec::new() };
     let Some(ledger) = &running.ledger else {
         let text = "no ledger is kept: [store] url is empty";
@@ -19,15 +21,15 @@ pub(super) async fn store(subjects: Arc<Subjects>) -> Vec<Finding> {
     };
     let open = match ledger.get() {
         Ok(open) => open,
-        Err(fault @ NotOpen::Yet) => {
-            return vec![Finding::ok(Part::Store, HOP, sentence(&fault))];
+        Err(told @ NotOpen::Yet) => {
+            return vec![Finding::ok(Part::Store, HOP, sentence(&told))];
         }
-        Err(fault) => return vec![Finding::fail(Part::Store, HOP, sentence(&fault)).fix(FIX)],
+        Err(NotOpen::Failed(fault)) => return vec![broken(&fault)],
     };
     let asked = Instant::now();
     let revision = match open.revision().await {
         Ok(revision) => revision,
-        Err(fault) => return vec![Finding::fail(Part::Store, HOP, sentence(&fault)).fix(FIX)],
+        Err(fault) => return vec![broken(&fault)],
     };
     let took = (asked.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
     let kind = match subjects.store.target() {
@@ -38,6 +40,40 @@ pub(super) async fn store(subjects: Arc<Subjects>) -> Vec<Finding> {
     let ledger = Finding::ok(Part::Store, HOP, format!("{kind} answers, at revision {revision}"))
         .number(Number::new("time", took, "s").limits(Range::above(5.0), Range::above(30.0)));
     std::iter::once(ledger).chain(lease(&running.clouds.standing())).collect()
+}
+
+fn broken(fault: &Error) -> Finding {
+    let what = format!("the ledger cannot be used: {}", sentence(fault));
+    Finding::fail(Part::Store, LEDGER, what).fix(remedy(fault))
+}
+
+/// Machines are watched meanwhile, and it is tried again by itself.
+fn remedy(fault: &Error) -> &'static str {
+    match fault {
+        Error::Damaged { .. } | Error::Spoiled(_) => {
+            "systemctl stop weather-balloon, keep a copy of the file, `weather-balloon restore` a backup (or move the file away to begin anew), and start it; machines are watched meanwhile"
+        }
+        Error::Full { .. } | Error::Sqlite(sqlite::Error::Full { .. }) => {
+            "make room on that disk; it goes on by itself"
+        }
+        Error::Newer { .. } | Error::Sqlite(sqlite::Error::Newer { .. }) => {
+            "install the newer weather-balloon again, or restore a backup of this version"
+        }
+        Error::Sqlite(sqlite::Error::Open { .. } | sqlite::Error::Examine { .. })
+        | Error::Lock { .. } => {
+            "give that file to the service (chown weather-balloon: FILE; chmod 600 FILE) and see that its directory is the service's; it is tried again by itself"
+        }
+        Error::Unreachable { .. }
+        | Error::Waiting { .. }
+        | Error::Late { .. }
+        | Error::Busy { .. } => {
+            "start PostgreSQL, see why it is slow or refuses, or correct [store]; it is tried again by itself, and machines are watched meanwhile"
+        }
+        Error::Secret(_) | Error::Tls(_) => {
+            "mend the file that [store] names; it is tried again by itself"
+        }
+        _ => "mend what it names; it is tried again by itself, and machines are watched meanwhile",
+    }
 }
 
 /// None where no cloud makes anybody ask for it.

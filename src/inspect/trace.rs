@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::hosts::WatchedHost;
+use crate::hosts::{Generation, GenerationState, Hosts, WatchedHost};
 use crate::metrics::{Metrics, Question, Source};
 use crate::model::{HostId, HostSeen, HostState, MetricKey, MetricNode, ServiceState};
 use crate::telemetry::sentence;
@@ -13,6 +13,9 @@ use super::{Finding, Subjects, Verdict};
 /// Services are checked each 15 minutes at most, and Carbon may hold a point
 /// back for a while.
 const STALE_SECONDS: i64 = 3600;
+
+/// Generations that are looked at for one that was rejected.
+const RECENT: usize = 5;
 
 /// Ends at the first hop that is broken: what lies behind it follows from it.
 pub(super) async fn follow(subjects: &Subjects, host: &HostId) -> Vec<Finding> {
@@ -77,8 +80,8 @@ impl Hop {
 
     async fn look(self, subjects: &Subjects, host: &HostId) -> Finding {
         match self {
-            Self::Source => self.source(subjects, host),
-            Self::Generation => self.generation(subjects),
+            Self::Source => self.source(subjects, host).await,
+            Self::Generation => self.generation(subjects, host).await,
             Self::HostsFile => self.hosts_file(subjects, host).await,
             Self::Nagios => match self.seen(subjects, host).await {
                 Ok(seen) => self.nagios(&seen),
@@ -96,7 +99,7 @@ impl Hop {
         }
     }
 
-    fn source(self, subjects: &Subjects, host: &HostId) -> Finding {
+    async fn source(self, subjects: &Subjects, host: &HostId) -> Finding {
         let Some(running) = &subjects.running else {
             return self.warn("only the daemon knows the sources").fix("start weather-balloon");
         };
@@ -118,17 +121,33 @@ impl Hop {
                 self.fail(format!("{source} names it, and it was left out: {fault}"))
                     .fix("give it an id and an address that Nagios can take")
             }
-            (None, None) => self.fail("no source names it").fix(
-                "`weather-balloon hosts list` shows what is named; set_hosts or the cloud must name it",
-            ),
+            (None, None) => match rejected(&running.hosts, host).await {
+                Some(generation) => {
+                    self.ok(format!("{} names it, in generation {}", generation.source, generation.number))
+                }
+                None => self.fail("no source names it").fix(
+                    "`weather-balloon hosts list` shows what is named; set_hosts or the cloud must name it",
+                ),
+            },
         }
     }
 
-    fn generation(self, subjects: &Subjects) -> Finding {
+    async fn generation(self, subjects: &Subjects, host: &HostId) -> Finding {
         let Some(running) = &subjects.running else {
             return self.warn("only the daemon knows the generations").fix("start weather-balloon");
         };
-        let status = running.hosts.view().status;
+        let view = running.hosts.view();
+        if !view.hosts.iter().any(|one| one.host.id == *host)
+            && let Some(generation) = rejected(&running.hosts, host).await
+        {
+            let reason = generation.reason.unwrap_or_else(|| "nobody knows why".to_owned());
+            return self
+                .fail(format!("generation {} was rejected: {reason}", generation.number))
+                .fix(
+                    "mend what it names and set the hosts again; `weather-balloon hosts history`",
+                );
+        }
+        let status = view.status;
         match (status.live_generation, status.trouble) {
             (Some(number), None) => self.ok(format!("generation {number} is on disk")),
             (Some(number), Some(trouble)) => {
@@ -315,6 +334,18 @@ impl Hop {
             )),
         }
     }
+}
+
+/// The newest of the last generations, where it would have added the host and
+/// was rejected.
+async fn rejected(hosts: &Hosts, host: &HostId) -> Option<Generation> {
+    for generation in hosts.history(RECENT).await.ok()? {
+        let change = hosts.change_of(generation.number).await.ok().flatten()?;
+        if change.diff.added.iter().any(|added| added.id == *host) {
+            return Some(generation).filter(|one| one.state == GenerationState::Rejected);
+        }
+    }
+    None
 }
 
 fn now() -> i64 {

@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::disk::staged_name;
 
 use super::endpoint::Endpoint;
+use super::passed::Passed;
 use super::tls::{TlsConfig, TlsError, acceptor};
 
 #[derive(Debug, thiserror::Error)]
@@ -44,23 +45,27 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds every address, or none. Also says what they are: in the order
-    /// given, with the ports that port 0 became.
-    pub async fn bind(listen: &[String], tls: &TlsConfig) -> Result<(Self, Vec<Endpoint>), Error> {
+    /// Binds every address that is not passed to us, or none. Also says what
+    /// they are: in the order given, with the ports that port 0 became.
+    pub async fn bind(
+        listen: &[String],
+        tls: &TlsConfig,
+        passed: &mut Passed,
+    ) -> Result<(Self, Vec<Endpoint>), Error> {
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         let mut ready: Option<TlsAcceptor> = None;
         for text in listen {
             let endpoint = Endpoint::parse(text).map_err(Error::Address)?;
             let listener = match &endpoint {
-                Endpoint::Tcp(address) => Listener::Tcp(Listener::tcp(*address).await?),
-                Endpoint::Unix(path) => Listener::unix(path).await?,
+                Endpoint::Tcp(address) => Listener::Tcp(Listener::tcp(*address, passed).await?),
+                Endpoint::Unix(path) => Listener::unix(path, passed).await?,
                 Endpoint::Tls(address) => {
                     let acceptor = match &ready {
                         Some(acceptor) => acceptor.clone(),
                         None => ready.insert(acceptor(tls)?).clone(),
                     };
-                    Listener::Tls(Listener::tcp(*address).await?, acceptor)
+                    Listener::Tls(Listener::tcp(*address, passed).await?, acceptor)
                 }
             };
             let bound = listener
@@ -97,6 +102,8 @@ enum Listener {
     Tcp(TcpListener),
     Tls(TcpListener, TlsAcceptor),
     Unix(UnixListener, SocketFile),
+    /// Whoever passed it to us keeps its file.
+    PassedUnix(UnixListener, PathBuf),
 }
 
 pub enum Accepted {
@@ -106,16 +113,22 @@ pub enum Accepted {
 }
 
 impl Listener {
-    async fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
-        TcpListener::bind(address)
-            .await
-            .map_err(|source| ListenError::Bind { endpoint: Endpoint::Tcp(address), source })
+    async fn tcp(address: SocketAddr, passed: &mut Passed) -> Result<TcpListener, ListenError> {
+        let opened = match passed.tcp(address) {
+            Some(socket) => TcpListener::from_std(socket),
+            None => TcpListener::bind(address).await,
+        };
+        opened.map_err(|source| ListenError::Bind { endpoint: Endpoint::Tcp(address), source })
     }
 
     /// A socket file that only we and our group may use. One that nobody
     /// answers on is what an earlier process has left, and is replaced.
-    async fn unix(path: &Path) -> Result<Self, ListenError> {
+    async fn unix(path: &Path, passed: &mut Passed) -> Result<Self, ListenError> {
         let wrap = |source| ListenError::Bind { endpoint: Endpoint::Unix(path.into()), source };
+        if let Some(socket) = passed.unix(path) {
+            let listener = UnixListener::from_std(socket).map_err(wrap)?;
+            return Ok(Self::PassedUnix(listener, path.to_owned()));
+        }
         match std::fs::symlink_metadata(path) {
             Err(fault) if fault.kind() == ErrorKind::NotFound => {}
             Err(fault) => return Err(wrap(fault)),
@@ -147,6 +160,7 @@ impl Listener {
             Listener::Tcp(listener) => Endpoint::Tcp(listener.local_addr()?),
             Listener::Tls(listener, _) => Endpoint::Tls(listener.local_addr()?),
             Listener::Unix(_, file) => Endpoint::Unix(file.path.clone()),
+            Listener::PassedUnix(_, path) => Endpoint::Unix(path.clone()),
         })
     }
 
@@ -162,7 +176,9 @@ impl Listener {
                 stream.set_nodelay(true)?;
                 Accepted::Tls(stream, peer, acceptor.clone())
             }
-            Listener::Unix(listener, _) => Accepted::Unix(ready!(listener.poll_accept(cx))?.0),
+            Listener::Unix(listener, _) | Listener::PassedUnix(listener, _) => {
+                Accepted::Unix(ready!(listener.poll_accept(cx))?.0)
+            }
         }))
     }
 }

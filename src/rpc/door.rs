@@ -11,7 +11,7 @@ use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::{sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::listen::{self, Accepted, Endpoint, Listeners};
+use crate::listen::{self, Accepted, Endpoint, Listeners, Passed};
 
 use super::answer::Services;
 use super::config::Config;
@@ -39,10 +39,15 @@ pub struct Door {
 impl Door {
     /// Binds every address, or none.
     pub async fn bind(config: &Config) -> Result<Self, Error> {
+        Self::open(config, &mut Passed::default()).await
+    }
+
+    /// The same; an address that is passed to us is not bound again.
+    pub async fn open(config: &Config, passed: &mut Passed) -> Result<Self, Error> {
         if let Some((key, reason)) = config.check().into_iter().next() {
             return Err(Error::Config { key, reason });
         }
-        let (listeners, addresses) = Listeners::bind(&config.listen, &config.tls).await?;
+        let (listeners, addresses) = Listeners::bind(&config.listen, &config.tls, passed).await?;
         let (pulse, heart) = pulse::pair();
         Ok(Self { config: config.clone(), listeners, addresses, pulse, heart })
     }

@@ -15,6 +15,8 @@ pub use snapshot::{SnapshotFault, examine, snapshot};
 pub enum Error {
     #[error("cannot open {path}")]
     Open { path: PathBuf, source: rusqlite::Error },
+    #[error("the disk of {path} is full; make room, the data in it is as it was")]
+    Full { path: PathBuf, source: rusqlite::Error },
     #[error(
         "{path} is on a network file system ({kind}), where SQLite is not safe; use a local disk"
     )]
@@ -50,7 +52,7 @@ impl Database {
     /// Blocks; a power cut after a commit loses nothing (synchronous=FULL).
     pub fn open(path: &Path, migrations: refinery::Runner) -> Result<Self, Error> {
         refuse_network_file_system(path)?;
-        let open = |source| Error::Open { path: path.to_owned(), source };
+        let open = |source| cannot_open(path, source);
         restrict(path).map_err(|source| Error::Examine { path: path.to_owned(), source })?;
         let mut connection = Connection::open(path).map_err(open)?;
         connection.busy_timeout(Duration::from_secs(5)).map_err(open)?;
@@ -126,6 +128,15 @@ impl Database {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn cannot_open(path: &Path, source: rusqlite::Error) -> Error {
+    // What SQLite says when its shared-memory file finds no room.
+    const NO_ROOM: i32 = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+    let path = path.to_owned();
+    let full = source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+        || source.sqlite_error().is_some_and(|fault| fault.extended_code == NO_ROOM);
+    if full { Error::Full { path, source } } else { Error::Open { path, source } }
 }
 
 /// SQLite gives its side files the mode of the database file. A file that is

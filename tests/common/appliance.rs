@@ -10,6 +10,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -131,6 +132,10 @@ impl Appliance {
         let notify = self.path("notify");
         let began = Instant::now();
         self.child = Some(self.spawn(&[&[("NOTIFY_SOCKET", notify.as_path())], more].concat()));
+        self.wait_ready(listener, began)
+    }
+
+    fn wait_ready(&mut self, listener: &UnixDatagram, began: Instant) -> Duration {
         let mut news = [0; 512];
         while began.elapsed() < READY_PATIENCE {
             if let Ok(length) = listener.recv(&mut news)
@@ -142,6 +147,22 @@ impl Appliance {
             assert!(ended.is_none(), "it ended with {ended:?}:\n{}", self.log());
         }
         panic!("it is not ready:\n{}", self.log());
+    }
+
+    /// As systemd starts it for two sockets that it holds: 3 is the first.
+    pub fn start_for(&mut self, first: &TcpListener, second: &TcpListener) {
+        let supervisor = self.supervisor();
+        let mut command = Command::new("sh");
+        // The shell's pid becomes the program's.
+        let script = "LISTEN_PID=$$; export LISTEN_PID; exec \"$@\" 3<&0 4<&1 0</dev/null 1>&2";
+        command.args(["-c", script, "sh", BINARY, "--config"]).arg(self.config()).arg("serve");
+        let fd = |socket: &TcpListener| OwnedFd::from(socket.try_clone().unwrap());
+        command.stdin(fd(first)).stdout(fd(second)).stderr(self.log_file());
+        command.current_dir("/").env_clear().env("LISTEN_FDS", "2");
+        command.env("NOTIFY_SOCKET", self.path("notify"));
+        self.account.apply(&mut command);
+        self.child = Some(keeper::spawn(command).unwrap());
+        self.wait_ready(&supervisor, Instant::now());
     }
 
     /// Starts it and waits for nothing.
@@ -172,8 +193,12 @@ impl Appliance {
         child.wait_with_output().unwrap()
     }
 
+    fn log_file(&self) -> fs::File {
+        fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap()
+    }
+
     fn spawn(&self, env: &[(&str, &Path)]) -> Child {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
+        let log = self.log_file();
         let mut command = Command::new(BINARY);
         command.arg("--config").arg(self.config()).arg("serve");
         command.current_dir(&self.workplace).env_clear().envs(env.iter().copied());

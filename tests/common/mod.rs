@@ -37,3 +37,4 @@ pub mod small_disk;
 pub mod thrift;
 pub mod tls;
 pub mod usage;
+pub mod verdicts;

@@ -6,6 +6,8 @@ prepare_deb() {
   objects=/var/lib/nagios4/objects.cache
   install_first='dpkg --force-confold -i /pkgs/first.deb'
   install_second='dpkg --force-confold -i /pkgs/second.deb'
+  downgrade=$install_first
+  installed='dpkg-query -W -f ${Version} weather-balloon'
   remove='dpkg -r weather-balloon'
   write_names
 }
@@ -16,6 +18,8 @@ prepare_rpm() {
   objects=/var/spool/nagios/objects.cache
   install_first='rpm -i --nodeps --force-debian /pkgs/first.rpm'
   install_second='rpm -U --nodeps --force-debian /pkgs/second.rpm'
+  downgrade='rpm -U --oldpackage --nodeps --force-debian /pkgs/first.rpm'
+  installed='rpm -q --qf %{VERSION}-%{RELEASE} weather-balloon'
   remove='rpm -e --nodeps --force-debian weather-balloon'
   guest bash -eu -c '
     ln -s nagios4 /usr/sbin/nagios
@@ -85,12 +89,13 @@ running() {
   check "reload keeps the process" 'before=$(pid $wb); systemctl reload $wb; until_ 10 answers; [ "$before" = "$(pid $wb)" ]; journalctl -u $wb | grep -q "configuration was reloaded"' # ExecReload without -HUP
   check "restart keeps the hosts" 'systemctl restart $wb; until_ 10 answers; weather-balloon hosts list | grep -q vm-1' # StateDirectory= another
   check "READY soon after the start" 'best=9999; for n in 1 2 3 4 5; do systemctl stop $wb; a=$(date +%s%N); systemctl start $wb; took=$((($(date +%s%N) - a) / 1000000)); [ $took -lt $best ] && best=$took; done; echo "figure: $best ms of $ready_ms"; [ $best -lt $ready_ms ]' # a sleep before READY
-  check "little memory when idle" 'sleep 2; kb=$(awk "/^VmRSS/ { print \$2 }" /proc/$(pid $wb)/status); echo "figure: $kb kB of $idle_kb, $(grep RssAnon /proc/$(pid $wb)/status)"; [ $kb -lt $idle_kb ]' # a 30 MB buffer
+  check "little memory when idle" 'sleep 2; kb=$(rss); echo "figure: $kb kB of $idle_kb, $(grep RssAnon /proc/$(pid $wb)/status)"; [ $kb -lt $idle_kb ]' # a 30 MB buffer
   check "killed, it comes back" 'before=$(restarts); kill -9 $(pid $wb); until_ 10 bash -c "[ \$(systemctl show -p NRestarts --value $wb) -gt $before ]"; until_ 10 answers' # no Restart=
   check "hung, the watchdog kills it" 'mkdir -p /run/systemd/system/$wb.d; printf "[Service]\nWatchdogSec=3s\n" > /run/systemd/system/$wb.d/quick.conf; systemctl daemon-reload; systemctl restart $wb; before=$(restarts); kill -STOP $(pid $wb); until_ 20 bash -c "[ \$(systemctl show -p NRestarts --value $wb) -gt $before ]"; until_ 15 answers; journalctl -u $wb | grep -q "Watchdog timeout"' # no WatchdogSec=
   check "alive, the watchdog leaves it" 'before=$(pid $wb); sleep 7; [ $before = $(pid $wb) ]; rm -r /run/systemd/system/$wb.d; systemctl daemon-reload; systemctl restart $wb' # no feeding in the daemon
   check "exposure at most 1.5, and what README.md says" 'systemd-analyze security --threshold=15 $wb > /tmp/said; is=$(sed -n "s/.*exposure level for.*: \([0-9.]*\) .*/\1/p" /tmp/said); echo "figure: $is"; grep -q "security weather-balloon.: $is)" /usr/share/doc/weather-balloon/README.md' # no CapabilityBoundingSet=
   check "the drop-in for loopback alone works" 'install -D -m 644 /usr/share/doc/weather-balloon/examples/systemd/local-only.conf /etc/systemd/system/$wb.d/local-only.conf; systemctl daemon-reload; systemctl restart $wb; until_ 10 answers; rm -r /etc/systemd/system/$wb.d; systemctl daemon-reload; systemctl restart $wb; until_ 10 answers' # IPAddressAllow= missing
+  check "with the socket unit the first caller starts it, and none is refused" 'not test -e /usr/lib/systemd/system/weather-balloon.socket; install -m 644 /usr/share/doc/weather-balloon/examples/systemd/weather-balloon.socket /etc/systemd/system/; systemd-analyze verify --man=no /etc/systemd/system/weather-balloon.socket; systemctl daemon-reload; systemctl stop $wb; systemctl start weather-balloon.socket; not systemctl is-active -q $wb; answers; systemctl is-active -q $wb; systemctl restart $wb & for n in $(seq 50); do : <> /dev/tcp/127.0.0.1/8000; sleep 0.01; done; wait; answers; not grep -q "waits in vain" <(journalctl -u $wb -o cat); systemctl stop weather-balloon.socket $wb; rm /etc/systemd/system/weather-balloon.socket; systemctl daemon-reload; systemctl start $wb; until_ 10 answers' # sockets that are not taken over
   check "the drop-in brings a dead Nagios back" 'install -D -m 644 /usr/share/doc/weather-balloon/examples/systemd/nagios-restart.conf /etc/systemd/system/$nagios.d/restart.conf; systemctl daemon-reload; kill -9 $(pid $nagios); until_ 20 bash -c "[ \$(systemctl show -p NRestarts --value $nagios) = 1 ] && systemctl is-active -q $nagios"' # no Restart= in it
   check "the plugins for monitored machines work" 'for p in check_mem check_connections; do /usr/share/doc/weather-balloon/examples/plugins/$p | grep -q "OK.*|"; done' # a typing error
 }
@@ -113,6 +118,7 @@ performance_data() {
   check "a point goes from Nagios to Carbon" 'result "load1=0.7"; until_ 60 points "vm-1/load/load1"' # address not read
   check "doctor finds Carbon in order, too" 'until_ 30 weather-balloon doctor; exits 0 weather-balloon doctor; not grep -q "^\(WARN\|FAIL\)" /tmp/said' # MAX_CREATES_PER_MINUTE is left
   check "the perfdata check is OK" 'weather-balloon check perfdata' # bad_lines by a wrong template
+  check "little memory with every part on" 'cat $conf > /tmp/conf; every_part; weather-balloon check-config; systemctl restart $wb; until_ 20 answers; until_ 30 both_clouds_fail; exits 1 weather-balloon doctor; sleep 2; kb=$(rss); echo "figure: $kb kB of $idle_kb, $(grep RssAnon /proc/$(pid $wb)/status)"; [ $kb -lt $idle_kb ]; cat /tmp/conf > $conf; rm /etc/weather-balloon/cloud.secret; systemctl restart $wb; until_ 20 answers; weather-balloon clouds release east || true; weather-balloon clouds release aws || true' # a 30 MB buffer in a client
 }
 
 backing_up() {
@@ -125,10 +131,15 @@ backing_up() {
 }
 
 upgrading() {
-  check "an upgrade keeps the edited configuration" '$install_second; grep -q "127.0.0.1:2004" /etc/weather-balloon/weather-balloon.toml' # no conffile
-  check "an upgrade restarts what runs" 'until_ 10 answers; systemctl is-active -q $wb' # stop in prerm upgrade
-  check "an upgrade loses no hosts" 'weather-balloon hosts list | grep -q vm-1; weather-balloon hosts history | grep -q live' # rm in postrm upgrade
-  check "an upgrade leaves Nagios valid" 'nagios_v; systemctl is-active -q $nagios' # rm of templates in preun
+  check "the state is as the version before has left it" '[ "$($installed)" = 0.0.9-1 ]; schema > /tmp/newest; old_state; [ "$(schema)" = 2 ]; generations > /tmp/generations; [ -s /tmp/generations ]; pid $wb > /tmp/pid' # (the ground of what follows)
+  check "an upgrade keeps the edited configuration and puts the new one beside it" '$install_second; [ "$($installed)" = 0.1.0-1 ]; grep -q "127.0.0.1:2004" $conf; grep -q "of the version before" $conf; new=$(ls $conf.dpkg-dist $conf.rpmnew 2> /dev/null || true); [ -n "$new" ]; not grep -q "of the version before" $new' # no conffile
+  check "an upgrade restarts what runs" 'until_ 20 answers; systemctl is-active -q $wb; [ "$(pid $wb)" != "$(cat /tmp/pid)" ]' # no try-restart in postinst, postun
+  check "an upgrade brings the state to its schema" '[ "$(schema)" = "$(cat /tmp/newest)" ]; [ "$(asked "SELECT count(*) FROM appliance")" = 1 ]; all_the_services' # no run of the migrations in sqlite
+  check "an upgrade loses no hosts" 'generations | diff /tmp/generations -; weather-balloon hosts list | grep -q vm-1; weather-balloon hosts history | grep -q live; weather-balloon metrics vm-1 load.load1 --source archive | grep -q 0' # rm in postrm upgrade
+  check "an upgrade leaves Nagios valid" 'nagios_v; systemctl is-active -q $nagios; watched vm-1' # rm of templates in preun
+  check "a downgrade says that the state is newer" '$downgrade; changed "INSERT INTO refinery_schema_history VALUES (99, '"'from_the_future', '2030-01-01T00:00:00Z', '1'"')"; systemctl restart $wb || true; until_ 20 bash -c "journalctl -u $wb -o cat | grep -q \"written by a newer weather-balloon\""; changed "DELETE FROM refinery_schema_history WHERE version = 99"; until_ 20 answers' # set_abort_missing(false)
+  check "a migration that fails is told, and takes nothing" 'old_state; changed "CREATE TABLE absence (x)"; $install_second; until_ 30 bash -c "journalctl -u $wb -o cat | grep -q \"cannot be brought to this version.s schema; the data in it is as it was\""; [ "$(schema)" = 2 ]; generations | diff /tmp/generations -; nagios_v; systemctl is-active -q $nagios; watched vm-1' # no set_grouped(true)
+  check "mended, it comes back by itself, with its hosts" 'changed "DROP TABLE absence"; until_ 20 answers; [ "$(schema)" = "$(cat /tmp/newest)" ]; generations | diff /tmp/generations -; weather-balloon hosts list | grep -q vm-1' # no Restart=
 }
 
 leaving() {
@@ -141,7 +152,7 @@ leaving() {
   else
     check "an install again finds its hosts" '$install_second; systemctl start $wb; until_ 10 answers; weather-balloon hosts list | grep -q vm-1' # as above
     check "a clash is set aside at the installation" '$remove; dpkg -P weather-balloon; printf "define hostgroup {\n hostgroup_name atmo-vms\n alias x\n}\n" > $etc/conf.d/theirs.cfg; nagios_v; $install_first > /tmp/said 2>&1; grep -q "set aside" /tmp/said; nagios_v; rm $etc/conf.d/theirs.cfg' # no spare_nagios
-    check "purging leaves nothing" 'dpkg -P weather-balloon; left=$(find /etc /usr /var /run /root -xdev -name "*weather-balloon*" -not -path "*/log/*"); [ -z "$left" ] || { echo "$left"; false; }' # no rm in postrm
+    check "purging leaves nothing" 'dpkg -P weather-balloon; left=$(find /etc /usr /var /run /root -xdev -name "*weather-balloon*" -not -path "*/log/*" -not -path "/var/lib/graphite/*"); [ -z "$left" ] || { echo "$left"; false; }' # no rm in postrm
     check "purging after setup leaves nothing of it" '$install_first; weather-balloon setup; dpkg -P weather-balloon; not test -e /etc/weather-balloon; not grep -q "^process_performance_data=1" $main' # no rm of setup in postrm
     check "after purging Nagios is valid" 'nagios_v' # a cfg_dir that is gone
   fi

@@ -43,11 +43,12 @@ power_off() {
   nspawn=
 }
 
-# check WHAT COMMAND...: in the machine, by bash; a failure is told and counted.
+# check WHAT COMMAND...: in the machine, by bash; a failure is told and counted,
+# and so is one that does not end.
 check() {
   local what=$1 said
   shift
-  if said=$(guest bash -c "set -eu; . /pkgs/names; $*" 2>&1); then
+  if said=$(guest timeout 240 bash -c "set -eu; . /pkgs/names; $*" 2>&1); then
     passed=$((passed + 1))
     echo "ok   $kind: $what"
     # What a check that passes has to tell: its figures.
@@ -83,8 +84,11 @@ nagios_v() { $nagios_binary -v \$main; }
 objects=$objects
 install_first='$install_first'
 install_second='$install_second'
+downgrade='$downgrade'
+installed='$installed'
 remove='$remove'
 ready_ms=$([ "$PROFILE" = release ] && echo 300 || echo 1500)
+# 25 MB, of which most is the program itself as it is read from the disk.
 idle_kb=$([ "$PROFILE" = release ] && echo 25600 || echo 51200)
 END
   cat >> "$work/machine-$kind/pkgs/names" <<'END'
@@ -100,6 +104,23 @@ exits() {
 # The files that setup edits, and who may do what with them.
 edited() { find $etc /etc/carbon /etc/weather-balloon -not -path "*/setup*" -type f -not -name "*hosts.cfg*" -printf "%p %u:%g %m " -exec sha256sum {} \; | sort; }
 state=/var/lib/weather-balloon
+conf=/etc/weather-balloon/weather-balloon.toml
+rss() { awk '/^VmRSS/ { print $2 }' /proc/$(pid $wb)/status; }
+# Graphite, a directory and two clouds, at a port where nobody answers.
+every_part() {
+  install -m 640 -g weather-balloon /dev/null /etc/weather-balloon/cloud.secret
+  echo not-a-secret > /etc/weather-balloon/cloud.secret
+  sed -i -e '/^\[archive\]/,/^\[/s|^enabled = .*|enabled = true|' \
+    -e '/^\[graphite\]/,/^\[/s|^url = ""|url = "http://127.0.0.1:9"|' \
+    -e '/^\[directory\]/,/^\[/s|^url = ""|url = "ldap://127.0.0.1:9"|' \
+    -e 's#^\(people\|groups\)_base = ""#\1_base = "dc=example,dc=org"#' $conf
+  printf '[[cloud]]\nname = "%s"\nkind = "%s"\n' east openstack >> $conf
+  printf '%s = "%s"\n' auth_url http://127.0.0.1:9/v3 username a project b \
+    password_file /etc/weather-balloon/cloud.secret >> $conf
+  printf '[[cloud]]\nname = "%s"\nkind = "%s"\n' aws ec2 >> $conf
+  printf '%s = "%s"\n' region us-east-1 endpoint http://127.0.0.1:9 access_key_id A \
+    secret_access_key_file /etc/weather-balloon/cloud.secret >> $conf
+}
 all_the_services() { [ -z "$(find $state ! -user weather-balloon -print | tee /dev/stderr)" ]; }
 pid() { systemctl show -p MainPID --value "$1"; }
 restarts() { systemctl show -p NRestarts --value $wb; }
@@ -121,6 +142,16 @@ result() {
   until_ 20 test -p $(sed -n "s/^command_file=//p" $main)
   printf "[%d] PROCESS_SERVICE_CHECK_RESULT;vm-1;Check Load;0;OK|%s\n" $(date +%s) "$1" > $(sed -n "s/^command_file=//p" $main)
 }
+both_clouds_fail() { [ "$(weather-balloon clouds list --output json | grep -o '"error":"' | wc -l)" -ge 2 ]; }
+# The state database, as its owner: what a query gives, or changes of it.
+asked() { runuser -u weather-balloon -- python3 -c 'import sqlite3, sys
+for row in sqlite3.connect("/var/lib/weather-balloon/state.db", timeout=10).execute(sys.argv[1]): print(*row)' "$1"; }
+changed() { runuser -u weather-balloon -- python3 -c 'import sqlite3, sys
+sqlite3.connect("/var/lib/weather-balloon/state.db", timeout=10).executescript(sys.argv[1])' "$1"; }
+schema() { asked "SELECT max(version) FROM refinery_schema_history"; }
+# As the version before has left it, which knew nothing of the newest tables.
+old_state() { changed "BEGIN; DROP TABLE absence; DROP TABLE appliance; DELETE FROM refinery_schema_history WHERE version > 2; COMMIT"; }
+generations() { asked "SELECT number, source, state, hex(set_digest), hosts FROM generation JOIN host_set ON digest = set_digest ORDER BY number"; }
 # Whisper files of the sentinel and of hosts, by a real Carbon.
 points() { find /var/lib/graphite/whisper/nagios -name '*.wsp' | grep -q "$1"; }
 END
