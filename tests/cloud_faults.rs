@@ -138,7 +138,7 @@ impl House {
         let before = (watched(&self.appliance, &self.nagios, "east"), everything(&self.appliance));
         self.toggle();
         self.fake.meddle(meddler);
-        sync(&self.appliance, "east").expect_err(what);
+        assert!(sync(&self.appliance, "east").is_err(), "{what}");
         let shown = status(&self.appliance, "east");
         assert!(shown.error.is_some(), "{what}");
         let after = (watched(&self.appliance, &self.nagios, "east"), everything(&self.appliance));
