@@ -90,7 +90,7 @@ case $part in
     cited T-D hostile
     cited T-D perfdata_lines
     ;;
-  e) cited T-E cloud_rounds --ignored no_round_of_a_million_does ;;
+  e) cited T-E cloud_rounds --ignored a_million_rounds ;;
   f)
     cited T-F perfdata_flow
     cited T-F perfdata_outages
