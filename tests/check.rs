@@ -82,7 +82,7 @@ fn the_plugin_says_one_line_whatever_happens() {
     assert!(line.starts_with("WEATHER-BALLOON CRITICAL - nobody reads the command FIFO"), "{line}");
     assert_eq!(check(&appliance, &["hosts"]).0, 0);
 
-    appliance.signal(Signal::SIGSTOP);
+    appliance.pause();
     let (code, line) = check(&appliance, &["-t", "2"]);
     assert_eq!((code, line.as_str()), (3, "WEATHER-BALLOON UNKNOWN - no answer within 2 s"));
     appliance.signal(Signal::SIGCONT);

@@ -216,6 +216,18 @@ impl Appliance {
         keeper::signal(self.child.as_ref().unwrap(), signal);
     }
 
+    /// Stopped until SIGCONT: a thread that has not seen the signal yet may
+    /// still answer, so all of them are waited for.
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+        let threads = format!("/proc/{}/task", self.pid());
+        let stopped = |thread: std::io::Result<fs::DirEntry>| {
+            let stat = fs::read_to_string(thread.unwrap().path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        };
+        wait_until("a stop", || fs::read_dir(&threads).unwrap().all(stopped).then_some(()));
+    }
+
     /// By SIGTERM; returns how it ended and how long that took.
     pub fn stop(&mut self) -> (std::process::ExitStatus, Duration) {
         self.signal(Signal::SIGTERM);
