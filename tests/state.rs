@@ -207,6 +207,7 @@ fn make_old(path: &std::path::Path) {
     let db = rusqlite::Connection::open(path).unwrap();
     db.execute_batch(
         "DROP TABLE absence; DROP TABLE appliance; DROP TABLE shipped;
+         ALTER TABLE generation DROP COLUMN caller;
          DELETE FROM refinery_schema_history WHERE version > 1;
          PRAGMA wal_checkpoint(TRUNCATE);",
     )

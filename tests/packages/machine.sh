@@ -150,7 +150,7 @@ changed() { runuser -u weather-balloon -- python3 -c 'import sqlite3, sys
 sqlite3.connect("/var/lib/weather-balloon/state.db", timeout=10).executescript(sys.argv[1])' "$1"; }
 schema() { asked "SELECT max(version) FROM refinery_schema_history"; }
 # As the version before has left it, which knew nothing of the newest tables.
-old_state() { changed "BEGIN; DROP TABLE absence; DROP TABLE appliance; DELETE FROM refinery_schema_history WHERE version > 2; COMMIT"; }
+old_state() { changed "BEGIN; DROP TABLE absence; DROP TABLE appliance; ALTER TABLE generation DROP COLUMN caller; DELETE FROM refinery_schema_history WHERE version > 2; COMMIT"; }
 generations() { asked "SELECT number, source, state, hex(set_digest), hosts FROM generation JOIN host_set ON digest = set_digest ORDER BY number"; }
 # Whisper files of the sentinel and of hosts, by a real Carbon.
 points() { find /var/lib/graphite/whisper/nagios -name '*.wsp' | grep -q "$1"; }

@@ -10,6 +10,7 @@ use super::sweep::Work;
 
 /// What the first schema lacks, in the order in which it came.
 const LATER: &str = "DROP TABLE shipped; DROP TABLE absence; DROP TABLE appliance;
+    ALTER TABLE generation DROP COLUMN caller;
     DELETE FROM refinery_schema_history WHERE version > 1;";
 
 pub struct Schema {
