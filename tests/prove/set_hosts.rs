@@ -130,7 +130,10 @@ impl SetHosts {
     /// After a trial that failed in the middle.
     pub fn end(&mut self) {
         if self.appliance.is_started() {
-            self.appliance.kill9();
+            if !self.appliance.has_ended() {
+                self.appliance.signal(nix::sys::signal::Signal::SIGKILL);
+            }
+            self.appliance.wait_ended();
         }
     }
 
