@@ -137,6 +137,8 @@ watched() { grep -q "host_name[[:space:]]*$1\$" $objects; }
 hosts() { printf '[{"id":"%s","display_name":"one","address":"127.0.0.7"}]' "$1" > /tmp/hosts.json; }
 set_hosts() { hosts "$1"; weather-balloon hosts set /tmp/hosts.json --wait --timeout 60s; }
 answers() { weather-balloon hosts list; }
+# The archive is opened beside the start.
+has_points() { weather-balloon metrics vm-1 load.load1 --source archive | grep -q 0; }
 # A passive result of vm-1, once Nagios listens.
 result() {
   until_ 20 test -p $(sed -n "s/^command_file=//p" $main)
