@@ -79,7 +79,7 @@ fn a_cloud_is_asked_by_its_interval_and_never_twice_at_once() {
     // As after a sleep of the machine: one poll, not all that were missed.
     let walks = watch(&fake, Duration::ZERO);
     wait_for(&walks, 1);
-    appliance.signal(Signal::SIGSTOP);
+    appliance.pause();
     std::thread::sleep(Duration::from_secs(7));
     let woken = Instant::now();
     let asleep = walks.lock().unwrap().len();

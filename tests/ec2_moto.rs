@@ -10,8 +10,8 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::error::Error as _;
 
+use common::ec2::told;
 use common::moto::Moto;
 use serde_json::json;
 use weather_balloon::model::{EventKind, InstanceId, OwnerRank};
@@ -28,16 +28,6 @@ async fn list(config: &Config, question: &Question) -> Result<Listing, Error> {
 
 fn id(text: &str) -> InstanceId {
     InstanceId::parse(text).unwrap()
-}
-
-fn told(fault: &Error) -> String {
-    let mut text = format!("{fault} {fault:?}");
-    let mut source = fault.source();
-    while let Some(next) = source {
-        text.push_str(&format!(" {next} {next:?}"));
-        source = next.source();
-    }
-    text
 }
 
 #[tokio::test]

@@ -16,7 +16,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::keeper;
-use common::ledger::{Ground, assert_sound, off, seen, vm};
+use common::ledger::{Ground, assert_sound, seen, vm};
+use common::marks::poll;
 use rusqlite::Connection;
 use weather_balloon::store::{self, Config, Error, check_backup};
 
@@ -207,18 +208,6 @@ async fn a_full_disk_is_told_and_outlived() {
     let db = Connection::open(&file).unwrap();
     let found: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(found, "ok");
-}
-
-/// One look at 50 instances that all turn on or off.
-async fn poll(ground: &Ground, look: i64) {
-    let at = 1_000_000 + look * 600;
-    let listing = (0..50)
-        .map(|number| {
-            let mine = vm(&format!("i-{number}"), "a", 2);
-            if (look + number) % 2 == 0 { off(mine) } else { mine }
-        })
-        .collect();
-    ground.see(&format!("run {look}"), &seen(at, listing), at).await;
 }
 
 #[tokio::test]

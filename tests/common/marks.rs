@@ -43,6 +43,7 @@ pub async fn advance(commands: &Commands, from: i64, to: i64) {
     }
 }
 
+/// One look at 50 instances that all turn on or off.
 pub async fn poll(ground: &Ground, look: i64) {
     let at = 1_000_000 + look * 600;
     let listing = (0..50)

@@ -6,20 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::common::faults::Plan;
 use super::common::hosts_file::Whole;
+use super::common::rounds::Dice;
 use super::common::row::Row;
 use super::set_hosts::{PATIENCE, SetHosts, assert_composed};
-
-/// xorshift64*: the same bits for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 20) % limit
-    }
-}
 
 fn flip(what: &str, flips: u64) {
     let mut work = SetHosts::new(false);
@@ -33,11 +22,11 @@ fn flip(what: &str, flips: u64) {
     let wal = work.appliance.path("state/state.db-wal");
     assert!(fs::metadata(&wal).is_ok_and(|meta| meta.len() == 0) || !wal.exists());
     let (whole, hosts) = (fs::read(&database).unwrap(), fs::read(&live).unwrap());
-    let mut dice = Dice(0x5EED);
+    let mut dice = Dice::new(0x5EED);
     let mut row = Row::new("T-D", what);
     let mut refused = 0;
     for _ in 0..flips {
-        let (at, bit) = (dice.below(whole.len() as u64) as usize, dice.below(8));
+        let (at, bit) = (dice.roll(whole.len() as u64) as usize, dice.roll(8));
         row.trial(&format!("bit {bit} of byte {at}"), || {
             let mut bytes = whole.clone();
             bytes[at] ^= 1 << bit;

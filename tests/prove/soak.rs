@@ -14,6 +14,7 @@ use super::common::flow::{Points, archive_sections, rotate};
 use super::common::graphite::{STEP, last_step};
 use super::common::nagios::{Nagios, Settings};
 use super::common::openstack::{Answer, OpenStack};
+use super::common::rounds::Dice;
 use super::common::row::Row;
 use super::set_hosts::hosts_of;
 
@@ -71,20 +72,9 @@ fn slope(held: &[Held], of: impl Fn(&Held) -> f64) -> f64 {
     above / below
 }
 
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % limit
-    }
-}
-
 /// One fault of those that a machine has without anybody's doing.
 fn trouble(dice: &mut Dice, nagios: &Nagios, fake: &OpenStack, address: &str) {
-    match dice.below(6) {
+    match dice.roll(6) {
         0 => nagios.sigstop(),
         1 => nagios.sigcont(),
         2 => fake.meddle(|_, _, _, _| {
@@ -124,7 +114,7 @@ fn nothing_grows_under_load_and_faults() {
     appliance.start();
     let (pid, state) = (appliance.pid(), appliance.path("state"));
     let (began, mut dice, mut row) =
-        (Instant::now(), Dice(0x5EED), Row::new("T-I", format!("soak of {seconds} s")));
+        (Instant::now(), Dice::new(0x5EED), Row::new("T-I", format!("soak of {seconds} s")));
     let (mut samples, mut calls, mut files, mut faults) = (Vec::new(), 0_usize, 0_i64, 0);
     row.trial("a soak", || {
         let mut client = appliance.client();
@@ -149,7 +139,7 @@ fn nothing_grows_under_load_and_faults() {
                     drop(other.get_status());
                 }
             }
-            if dice.below(5) == 0 {
+            if dice.roll(5) == 0 {
                 faults += 1;
                 trouble(&mut dice, &nagios, &fake, &appliance.address);
             }
