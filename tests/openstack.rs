@@ -10,7 +10,7 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use common::cloud_user::{NOON, cloud, password_keys, provider_of, secret};
@@ -193,7 +193,7 @@ async fn clouds_of_every_age() {
         };
         let since = Question {
             since: Some(NOON),
-            living: BTreeSet::from([id(&small)]),
+            living: HashSet::from([id(&small)]),
             ..Question::default()
         };
         fake.state().pass(600);
@@ -283,7 +283,7 @@ async fn what_happened_unseen_is_told_once_it_is_seen_again() {
     };
     let question = Question {
         since: Some(NOON + 3_600),
-        living: BTreeSet::from([id(&stopped), id(&doomed)]),
+        living: HashSet::from([id(&stopped), id(&doomed)]),
         ..Question::default()
     };
     let blind = list(&provider, &question).await.sighting;
@@ -325,11 +325,8 @@ async fn an_action_under_way_or_failed_is_not_told() {
         let server = state.server(&server);
         (server.status, server.task) = ("ACTIVE".to_owned(), Some("powering-off".to_owned()));
     }
-    let question = Question {
-        since: Some(NOON),
-        living: BTreeSet::from([id(&server)]),
-        ..Question::default()
-    };
+    let question =
+        Question { since: Some(NOON), living: HashSet::from([id(&server)]), ..Question::default() };
     let listing = list(&provider, &question).await;
     let told = listing.sighting.events_of(&id(&server));
     assert_eq!(told.iter().map(|event| event.kind).collect::<Vec<_>>(), [EventKind::Started]);
@@ -340,7 +337,7 @@ async fn a_server_without_a_trace_is_asked_for() {
     let (fake, provider, _dir) = cloud("");
     let stays = fake.state().boot(Some("carol"), 0);
     let purged = fake.state().boot(Some("dave"), 0);
-    let living = BTreeSet::from([id(&stays), id(&purged), id("../../flavors/1?x#y")]);
+    let living = HashSet::from([id(&stays), id(&purged), id("../../flavors/1?x#y")]);
     let question = Question { since: Some(NOON), living, ..Question::default() };
     fake.state().forget(&purged);
     let listing = list(&provider, &question).await;
@@ -365,7 +362,7 @@ async fn a_server_that_the_walk_missed_is_found() {
     });
     let question = Question {
         since: Some(NOON + 9_000),
-        living: BTreeSet::from([id(&missed)]),
+        living: HashSet::from([id(&missed)]),
         ..Question::default()
     };
     let sighting = list(&provider, &question).await.sighting;
@@ -383,7 +380,7 @@ async fn two_regions_are_one_cloud_or_need_a_choice() {
     let gone = id("gone");
     let question = Question {
         since: Some(NOON),
-        living: BTreeSet::from([gone.clone()]),
+        living: HashSet::from([gone.clone()]),
         ..Question::default()
     };
     let sighting = list(&provider, &question).await.sighting;
