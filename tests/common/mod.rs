@@ -16,6 +16,7 @@ pub mod histories;
 pub mod hosts_file;
 pub mod http;
 pub mod keeper;
+pub mod keystone;
 pub mod layout;
 pub mod ledger;
 pub mod marks;
