@@ -64,7 +64,9 @@ fn sizes(dir: &Path) -> (u64, u64) {
 fn tasks(page: &Path) -> Option<u64> {
     let mut stream = UnixStream::connect(page).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .ok()?;
     let mut told = String::new();
     stream.read_to_string(&mut told).ok()?;
     told.lines().find_map(|line| line.strip_prefix("weather_balloon_tasks "))?.trim().parse().ok()

@@ -22,6 +22,8 @@ pub fn nagios() -> Nagios {
     );
     fs::write(&script, text).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    // By itself Nagios takes a result of the last 15 s for a new one.
+    nagios.edit("etc/nagios.cfg", |text| text + "cached_host_check_horizon=0\n");
     let conf = "etc/conf.d/weather-balloon";
     nagios.edit(&format!("{conf}/commands.cfg"), |text| {
         let own = "$USER1$/check_ping -H '$HOSTADDRESS$' -w 5000,100% -c 5000,100% -p 1";

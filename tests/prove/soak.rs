@@ -78,7 +78,7 @@ impl Ground {
                 self.nagios.kill9();
                 self.is_dead = true;
             }
-            (1, false) => self.revive(),
+            (1, false) if self.is_dead => self.revive(),
             (2, begins) => self.carbon.refuse(begins),
             (3, true) => self.fake.meddle(|_, _, _, _| {
                 Answer::json("503 Service Unavailable", &serde_json::json!({})).steps()
@@ -171,7 +171,7 @@ fn load(ground: &mut Ground, long: Duration) -> (Vec<Held>, usize) {
                 drop(other.get_status());
             }
         }
-        if ground.dice.roll(5) == 0 {
+        if ground.dice.roll(4) == 0 {
             ground.trouble();
         }
         assert!(!ground.appliance.has_ended(), "it ended:\n{}", ground.appliance.log());

@@ -151,7 +151,7 @@ fn storm(storm: &Storm) -> (String, usize) {
     let checks = checks(&nagios);
     let all = gaps(&steady(&checks), (from, to), &excused);
     let longest = all.iter().copied().fold(0.0, f64::max);
-    let without: f64 = all.iter().filter(|gap| **gap > 2.0).sum();
+    let without = all.iter().filter(|gap| **gap > 2.0).fold(0.0, |sum, gap| sum + gap);
     let ours = fleet(KEPT)
         .iter()
         .flat_map(|host| gaps(&checks[&host.id], (from, to), &excused))
@@ -168,7 +168,9 @@ fn storm(storm: &Storm) -> (String, usize) {
     eprintln!("{told}");
     assert!(restarts > 1, "no storm");
     assert!(longest < BOUND, "{longest:.1} s without a check");
-    assert!(ours < OURS + BOUND, "{ours:.1} s without a check of a host");
+    // A check whose turn comes while Nagios restarts is put anywhere within
+    // its interval (init_timing_loop in Nagios 4.4's base/events.c).
+    assert!(ours < 2.0 * OURS + BOUND, "{ours:.1} s without a check of a host");
     (told, restarts)
 }
 
