@@ -97,6 +97,15 @@ fn restore() {
     refuse_every_call_of("restore", &|| Box::new(Restore::new()), &FAULTS);
 }
 
+/// Its staged files must stay then: the next start finishes with them.
+#[test]
+fn a_restore_refused_between_two_renames_is_finished_later() {
+    let mut row = Row::new("T-C", "restore: refused between two renames");
+    let points = Points { first: 36, stride: 2, most: 5 };
+    sweep(&mut row, &|| Box::new(Restore::new()), Fault::Refuse(Errno::ENOSPC), points);
+    row.end();
+}
+
 #[test]
 fn refused_at_some_calls_nothing_is_lost() {
     let mut row = Row::new("T-C", "short form");
