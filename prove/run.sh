@@ -101,6 +101,7 @@ case $part in
     cited T-G set_hosts_faults
     cited T-G nagios_running
     cited T-G set_hosts a_storm
+    rows_of --test prove -- unmonitored::
     ;;
   h) rows_of --lib -- pacer_schedules ;;
   # PROVE_SOAK seconds, else 20 minutes.

@@ -251,6 +251,23 @@ fn the_last_good_hosts_return_when_nagios_dies_and_the_guilty_stay_out() {
 }
 
 #[test]
+fn a_last_good_file_that_could_not_be_kept_is_kept_later() {
+    let nagios = Nagios::start_new(Settings::default());
+    let appliance = Appliance::start_new(&nagios, QUICK, "");
+    let last_good = nagios.conf_d().join(".hosts.cfg.last-good");
+    // Nothing takes the place of a directory.
+    fs::create_dir(&last_good).unwrap();
+    set(&appliance, &fleet(3));
+    appliance.wait_in_step();
+    appliance.wait_logged("was not kept as the last good one", 1);
+    fs::remove_dir(&last_good).unwrap();
+    let live = fs::read(nagios.hosts_file()).unwrap();
+    wait_until("the file that was proved", || {
+        fs::read(&last_good).is_ok_and(|kept| kept == live).then_some(())
+    });
+}
+
+#[test]
 fn a_first_set_that_nagios_dies_of_leaves_none() {
     let mut nagios = Nagios::start_new(Settings::default());
     let keys = format!(

@@ -112,8 +112,12 @@ fn restore_blocking(
     };
     if !dry_run {
         watch("putting the files in their places");
-        disk::swap(directory, &swaps).map_err(Error::Swap)?;
-        staged.0.clear();
+        let swapped = disk::swap(directory, &swaps);
+        // Once it is written down what goes where, the next start goes on with it.
+        if swapped.is_ok() || disk::swap_is_pending(directory) {
+            staged.0.clear();
+        }
+        swapped.map_err(Error::Swap)?;
     }
     Ok(restored)
 }

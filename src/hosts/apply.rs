@@ -8,7 +8,7 @@ use crate::nagios::{HostsFile, VerifyError};
 use crate::state::{Applied, Generation, GenerationState, Judgement, LiveSet};
 
 use super::first_checks::Newcomers;
-use super::keeper::{Answer, Keeper};
+use super::keeper::{Answer, Keeper, Kept};
 use super::restarter::{Event, Target};
 use crate::telemetry::sentence;
 
@@ -189,12 +189,8 @@ impl Keeper {
         if let Err(fault) = self.state.settle_proved(target.digest, program_start, now).await {
             tracing::error!("a proof was not recorded: {}", sentence(&fault));
         }
-        if let Err(fault) = self.nagios.keep_as_last_good().await {
-            tracing::error!(
-                "the live hosts file was not kept as the last good one: {}",
-                sentence(&fault)
-            );
-        }
+        self.last_good = Kept::NotYet;
+        self.keep_last_good().await;
         let mut ids: Vec<HostId> = self.watched.difference(&self.proved).cloned().collect();
         ids.sort_unstable();
         self.proved.clone_from(&self.watched);
@@ -204,6 +200,30 @@ impl Keeper {
             tracing::debug!("first checks of new hosts are left to Nagios's own schedule");
         }
         self.publish();
+    }
+
+    /// The live file has been proved, and what is to come back after it is an
+    /// older one still.
+    pub(super) fn has_to_keep(&self) -> bool {
+        let is_proved = self.applied.as_ref().is_some_and(|applied| applied.proved_by.is_some());
+        is_proved && self.last_good != Kept::Is
+    }
+
+    pub(super) async fn keep_last_good(&mut self) {
+        self.last_good = match self.nagios.keep_as_last_good().await {
+            Ok(()) => Kept::Is,
+            Err(fault) => {
+                let told = sentence(&fault);
+                let now = Kept::Failed(told.clone());
+                if self.last_good != now {
+                    tracing::error!(
+                        "the live hosts file was not kept as the last good one, and is tried \
+                         again: {told}"
+                    );
+                }
+                now
+            }
+        };
     }
 
     /// Nagios died of the live file: the last good one goes back, and what

@@ -27,6 +27,15 @@ pub(super) enum Command {
     Reconfigure { config: Config, nagios: Box<Nagios> },
 }
 
+/// Whether the file that was proved last is the one that comes back.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    Is,
+    /// Also after a start: the last process may have been killed in between.
+    NotYet,
+    Failed(String),
+}
+
 pub struct Keeper {
     pub(super) config: Config,
     pub(super) nagios: Nagios,
@@ -48,6 +57,7 @@ pub struct Keeper {
     /// The file that Nagios died of last, by its digest: it stays off the disk
     /// until a caller forces it, whoever's change brings it up again.
     pub(super) fatal: Option<String>,
+    pub(super) last_good: Kept,
     /// Generations that a stopped process had accepted and not settled.
     resumed: Vec<LiveSet>,
 }
@@ -65,6 +75,8 @@ struct Waiter {
 
 /// How often the file on disk is held against what it should be.
 const HEAL_INTERVAL: Duration = Duration::from_secs(60);
+/// After a file that was proved could not be kept.
+const KEEP_AGAIN: Duration = Duration::from_secs(5);
 /// Calls that are taken in one transaction.
 const MAX_BATCH: usize = 256;
 
@@ -98,6 +110,7 @@ impl Keeper {
             skipped: BTreeMap::new(),
             trouble: None,
             fatal: None,
+            last_good: Kept::NotYet,
             resumed: snapshot.pending,
         };
         keeper.take_over(snapshot.live);
@@ -128,6 +141,9 @@ impl Keeper {
                 Some(event) = self.link.events.recv() => self.hear(event).await,
                 Some(first) = self.commands.recv() => self.obey(first).await,
                 _ = heal.tick() => self.bring_in_line().await,
+                () = tokio::time::sleep(KEEP_AGAIN), if self.has_to_keep() => {
+                    self.keep_last_good().await;
+                }
             }
         }
     }

@@ -121,6 +121,10 @@ impl Collector for Views {
         let mut page = Page(encoder);
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         page.gauges("build", "The version that runs", [(version, 1)])?;
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let tasks = runtime.metrics().num_alive_tasks();
+            page.gauge("tasks", "What it does side by side", count(tasks))?;
+        }
         self.hosts(&mut page)?;
         self.perfdata(&mut page)?;
         self.clouds(&mut page)

@@ -28,7 +28,7 @@ use super::keeper;
 use super::nagios::{Account, Nagios, wait_until};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_weather-balloon");
-const READY_PATIENCE: Duration = Duration::from_secs(20);
+const READY_PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Appliance {
     child: Option<Child>,

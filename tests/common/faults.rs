@@ -8,7 +8,7 @@
 )]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -68,11 +68,7 @@ impl Watch {
     /// For the process that is to be watched.
     pub fn environment(&self, recorded: bool) -> Vec<(&'static str, PathBuf)> {
         let Plan { fault, at, times } = self.plan;
-        let error = match fault {
-            Fault::Kill => 0,
-            Fault::Refuse(errno) => errno as i32,
-            Fault::CutShort => -1,
-        };
+        let error = number_of(fault);
         let mut environment = vec![
             ("LD_PRELOAD", library().to_owned()),
             ("FAULTS_SHARED", self.dir.path().join("shared")),
@@ -84,6 +80,14 @@ impl Watch {
             environment.push(("FAULTS_RECORD", self.record()));
         }
         environment
+    }
+
+    /// While the process runs: the next so many calls meet this.
+    pub fn order(&self, fault: Fault, times: u64) {
+        assert!(fault != Fault::Kill);
+        let shared = fs::File::options().write(true).open(self.dir.path().join("shared")).unwrap();
+        shared.write_all_at(&i64::from(number_of(fault)).to_ne_bytes(), 512).unwrap();
+        shared.write_all_at(&times.to_ne_bytes(), 520).unwrap();
     }
 
     fn number(&self, place: usize) -> u64 {
@@ -107,6 +111,14 @@ impl Watch {
         let text = &bytes[16..512];
         let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
         String::from_utf8_lossy(&text[..end]).into_owned()
+    }
+}
+
+fn number_of(fault: Fault) -> i32 {
+    match fault {
+        Fault::Kill => 0,
+        Fault::Refuse(errno) => errno as i32,
+        Fault::CutShort => -1,
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Instant;
 /// A campaign that runs.
 pub struct Row {
     part: &'static str,
-    what: String,
+    /// May tell, in the end, what was measured.
+    pub what: String,
     began: Instant,
     pub points: u64,
     pub trials: u64,

@@ -12,6 +12,7 @@ use std::time::Duration;
 pub struct Lines {
     pub port: u16,
     kept: Arc<Mutex<BTreeSet<String>>>,
+    refusing: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -21,16 +22,26 @@ impl Lines {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (kept, stopping) = (Arc::<Mutex<_>>::default(), Arc::<AtomicBool>::default());
-        let (inside, stop) = (Arc::clone(&kept), Arc::clone(&stopping));
+        let refusing = Arc::<AtomicBool>::default();
+        let (inside, refuse, stop) =
+            (Arc::clone(&kept), Arc::clone(&refusing), Arc::clone(&stopping));
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stop.load(Ordering::SeqCst) {
                     return;
                 }
-                keep(&mut stream.unwrap(), &inside);
+                let mut stream = stream.unwrap();
+                if !refuse.load(Ordering::SeqCst) {
+                    keep(&mut stream, &inside);
+                }
             }
         });
-        Self { port, kept, stopping, thread: Some(thread) }
+        Self { port, kept, refusing, stopping, thread: Some(thread) }
+    }
+
+    /// Whether it closes what it accepts and reads nothing.
+    pub fn refuse(&self, is: bool) {
+        self.refusing.store(is, Ordering::SeqCst);
     }
 
     /// "path value time" of each point that it has.

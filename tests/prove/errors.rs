@@ -25,6 +25,9 @@ const FAULTS: [Fault; 7] = [
 const KINDS: [Fault; 3] =
     [Fault::Refuse(Errno::ENOSPC), Fault::Refuse(Errno::EINTR), Fault::CutShort];
 
+/// A start, a poll and a stop mostly wait, so that two processors do three.
+const LANES: usize = 3;
+
 fn refuse_every_call_of(
     what: &str,
     make: &(dyn Fn() -> Box<dyn Work> + Sync),
@@ -32,9 +35,8 @@ fn refuse_every_call_of(
 ) {
     let mut row = Row::new("T-C", format!("{what}: refused at every call"));
     let next = std::sync::atomic::AtomicUsize::new(0);
-    // As many at once as the machine has processors.
     let lanes = std::thread::scope(|scope| {
-        let lanes: Vec<_> = (0..2)
+        let lanes: Vec<_> = (0..LANES)
             .map(|_| {
                 scope.spawn(|| {
                     let mut lane = Row::new("T-C", what);
@@ -93,6 +95,15 @@ fn backup() {
 #[ignore = "make prove-c"]
 fn restore() {
     refuse_every_call_of("restore", &|| Box::new(Restore::new()), &FAULTS);
+}
+
+/// Its staged files must stay then: the next start finishes with them.
+#[test]
+fn a_restore_refused_between_two_renames_is_finished_later() {
+    let mut row = Row::new("T-C", "restore: refused between two renames");
+    let points = Points { first: 36, stride: 2, most: 5 };
+    sweep(&mut row, &|| Box::new(Restore::new()), Fault::Refuse(Errno::ENOSPC), points);
+    row.end();
 }
 
 #[test]
