@@ -102,7 +102,10 @@ case $part in
     cited T-G nagios_running
     cited T-G set_hosts a_storm
     ;;
-  h) rows_of --lib -- pacer_schedules ;;
+  h)
+    rows_of --lib -- pacer_schedules
+    rows_of --lib -- group::schedules
+    ;;
   # PROVE_SOAK seconds, else 20 minutes.
   i) rows_of --test prove -- soak:: ;;
   *) printf 'run.sh: no part %s\n' "$part" >&2; exit 2 ;;

@@ -4,13 +4,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../fuzz/src/bound.rs"]
+mod bound;
 mod common;
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use weather_balloon::{config, graphite, nagios, perfdata, providers, rpc};
+use bound::Reader;
 
 /// xorshift64*: the same changes for the same seed.
 struct Dice(u64);
@@ -64,7 +66,7 @@ const CHANGES: usize = 2_000;
 /// Of one input, which is never larger than some ten kilobytes here.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-fn run(target: &str, read: fn(&[u8])) {
+fn run(target: &str, reader: &Reader) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut names: Vec<_> =
         fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -75,7 +77,7 @@ fn run(target: &str, read: fn(&[u8])) {
     let mut slowest = Duration::ZERO;
     let mut timed = |bytes: &[u8]| {
         let began = Instant::now();
-        read(bytes);
+        reader.run(bytes);
         slowest = slowest.max(began.elapsed());
     };
     for file in &files {
@@ -91,40 +93,40 @@ fn run(target: &str, read: fn(&[u8])) {
 
 #[test]
 fn thrift() {
-    run("thrift", rpc::fuzz::connection);
+    run("thrift", &bound::THRIFT);
 }
 
 #[test]
 fn perfdata_lines() {
-    run("perfdata", perfdata::fuzz::lines);
+    run("perfdata", &bound::PERFDATA);
 }
 
 #[test]
 fn nagios_configuration() {
-    run("nagios_cfg", nagios::fuzz::configuration);
+    run("nagios_cfg", &bound::NAGIOS_CFG);
 }
 
 #[test]
 fn status_file() {
-    run("status_dat", nagios::fuzz::status_file);
+    run("status_dat", &bound::STATUS_DAT);
 }
 
 #[test]
 fn graphite_json() {
-    run("graphite", graphite::fuzz::answer);
+    run("graphite", &bound::GRAPHITE);
 }
 
 #[test]
 fn openstack_json() {
-    run("openstack", providers::openstack::fuzz::body);
+    run("openstack", &bound::OPENSTACK);
 }
 
 #[test]
 fn ec2_xml() {
-    run("ec2", providers::ec2::fuzz::body);
+    run("ec2", &bound::EC2);
 }
 
 #[test]
 fn configuration_file() {
-    run("config", config::fuzz::file);
+    run("config", &bound::CONFIG);
 }
