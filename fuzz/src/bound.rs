@@ -33,11 +33,12 @@ impl Reader {
     }
 }
 
+// About twice what `very_many_small_pieces` of tests/fuzz.rs makes them hold.
 pub static THRIFT: Reader = Reader::new(64, rpc::fuzz::connection);
-pub static PERFDATA: Reader = Reader::new(64, perfdata::fuzz::lines);
+pub static PERFDATA: Reader = Reader::new(32, perfdata::fuzz::lines);
 pub static NAGIOS_CFG: Reader = Reader::new(64, nagios::fuzz::configuration);
-pub static STATUS_DAT: Reader = Reader::new(64, nagios::fuzz::status_file);
+pub static STATUS_DAT: Reader = Reader::new(32, nagios::fuzz::status_file);
 pub static GRAPHITE: Reader = Reader::new(64, graphite::fuzz::answer);
-pub static OPENSTACK: Reader = Reader::new(64, providers::openstack::fuzz::body);
+pub static OPENSTACK: Reader = Reader::new(192, providers::openstack::fuzz::body);
 pub static EC2: Reader = Reader::new(64, providers::ec2::fuzz::body);
-pub static CONFIG: Reader = Reader::new(64, config::fuzz::file);
+pub static CONFIG: Reader = Reader::new(256, config::fuzz::file);
