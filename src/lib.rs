@@ -5,6 +5,8 @@
 //! and never a neighbour; `tests/architecture.rs` reads this list and holds
 //! the code to it. ARCHITECTURE.md says what each module owns.
 
+#![forbid(unsafe_code)]
+
 // floor 0: values that are valid by construction; no I/O, no clocks
 pub mod model;
 // floor 1: tools that know no part of the product

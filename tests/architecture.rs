@@ -5,23 +5,29 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const MAX_LINES: usize = 500;
 /// Files that may be longer, each with the reason.
 const LONG_FILES: &[(&str, &str)] = &[("rpc/gen/", "written by the Thrift compiler")];
+/// Files with unsafe code, each with the reason.
+const UNSAFE_FILES: &[(&str, &str)] = &[(
+    "tests/common/keeper.rs",
+    "the kernel is told between fork and exec to end a child with its test, as nothing safe can",
+)];
 /// Names under which anything could be put, and so in time everything is.
 const NAMELESS: &[&str] = &["common", "helper", "helpers", "manager", "misc", "util", "utils"];
 
 type Floors = BTreeMap<String, usize>;
 
 struct Source {
-    /// Below src, with slashes.
+    /// Below the directory that was read, with slashes.
     path: String,
     text: String,
 }
 
 #[test]
 fn the_code_keeps_to_its_floors() {
-    let sources = read_sources().unwrap();
+    let sources = read_sources("src").unwrap();
     let lib = sources.iter().find(|source| source.path == "lib.rs").unwrap();
     let (floors, mut faults) = read_floors(&lib.text);
     assert!(floors.len() > 5, "src/lib.rs lists only {floors:?}");
@@ -37,7 +43,7 @@ fn the_code_keeps_to_its_floors() {
 
 #[test]
 fn files_are_short_and_named_after_something() {
-    let sources = read_sources().unwrap();
+    let sources = read_sources("src").unwrap();
     let mut faults = Vec::new();
     for Source { path, text } in &sources {
         let lines = text.lines().count();
@@ -51,7 +57,30 @@ fn files_are_short_and_named_after_something() {
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 
-fn read_sources() -> io::Result<Vec<Source>> {
+/// The compiler holds src to it by `forbid`, which nothing inside can lift, and
+/// the rest by `deny`, which each of these files lifts for itself.
+#[test]
+fn unsafe_code_is_only_where_a_reason_is_given() {
+    let mut faults = Vec::new();
+    for root in ["src/lib.rs", "src/main.rs"] {
+        let text = std::fs::read_to_string(Path::new(ROOT).join(root)).unwrap();
+        if !text.lines().any(|line| line == "#![forbid(unsafe_code)]") {
+            faults.push(format!("{root} does not forbid unsafe code"));
+        }
+    }
+    for below in ["benches", "demo", "fuzz/fuzz_targets", "src", "tests"] {
+        for Source { path, text } in read_sources(below).unwrap() {
+            let path = format!("{below}/{path}");
+            let listed = UNSAFE_FILES.iter().any(|(known, _)| *known == path);
+            if listed != words(&text).iter().any(|word| word == "unsafe") {
+                faults.push(format!("{path}: unsafe code, or UNSAFE_FILES, without the other"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+fn read_sources(below: &str) -> io::Result<Vec<Source>> {
     fn walk(dir: &Path, below: &str, found: &mut Vec<Source>) -> io::Result<()> {
         for entry in std::fs::read_dir(dir)? {
             let path = entry?.path();
@@ -66,7 +95,7 @@ fn read_sources() -> io::Result<Vec<Source>> {
         Ok(())
     }
     let mut found = Vec::new();
-    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut found)?;
+    walk(&Path::new(ROOT).join(below), "", &mut found)?;
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }

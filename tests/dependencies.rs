@@ -66,6 +66,39 @@ fn the_tree_is_what_deny_toml_allows() {
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 
+/// The fuzz targets are a workspace of their own, with a lock file of its own.
+#[test]
+fn what_is_fuzzed_is_what_is_shipped() {
+    #[derive(Deserialize)]
+    struct Lock {
+        package: Vec<Locked>,
+    }
+    #[derive(Deserialize)]
+    struct Locked {
+        name: String,
+        version: String,
+        source: Option<String>,
+    }
+    let read = |path: &str| {
+        let text = std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR")));
+        toml::from_str::<Lock>(&text.unwrap()).unwrap().package
+    };
+    let shipped = read("Cargo.lock");
+    let mut same = 0;
+    for Locked { name, version, source } in read("fuzz/Cargo.lock") {
+        let mut ours = shipped.iter().filter(|package| package.name == name).peekable();
+        if source.is_some() && ours.peek().is_some() {
+            assert!(
+                ours.any(|package| package.version == version),
+                "fuzz/Cargo.lock has {name} {version}, unlike Cargo.lock: copy that file there \
+                 and run `cargo +nightly fuzz build`"
+            );
+            same += 1;
+        }
+    }
+    assert!(same > 50, "only {same} packages are in both");
+}
+
 /// What the binary is built from: normal and build dependencies from the root
 /// on, by package id. Test-only crates are left out, as cargo-deny does.
 fn shipped(metadata: &Value) -> BTreeMap<String, Package> {

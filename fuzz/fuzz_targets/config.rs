@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weather_balloon::config::fuzz::file(bytes));
+use weather_balloon_fuzz::bound::CONFIG;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| CONFIG.run(bytes));

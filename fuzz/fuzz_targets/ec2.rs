@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weather_balloon::providers::ec2::fuzz::body(bytes));
+use weather_balloon_fuzz::bound::EC2;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| EC2.run(bytes));

@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weather_balloon::graphite::fuzz::answer(bytes));
+use weather_balloon_fuzz::bound::GRAPHITE;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| GRAPHITE.run(bytes));

@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weather_balloon::nagios::fuzz::configuration(bytes));
+use weather_balloon_fuzz::bound::NAGIOS_CFG;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| NAGIOS_CFG.run(bytes));

@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weather_balloon::providers::openstack::fuzz::body(bytes));
+use weather_balloon_fuzz::bound::OPENSTACK;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| OPENSTACK.run(bytes));

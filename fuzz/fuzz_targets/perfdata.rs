@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weather_balloon::perfdata::fuzz::lines(bytes));
+use weather_balloon_fuzz::bound::PERFDATA;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| PERFDATA.run(bytes));

@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weather_balloon::nagios::fuzz::status_file(bytes));
+use weather_balloon_fuzz::bound::STATUS_DAT;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| STATUS_DAT.run(bytes));

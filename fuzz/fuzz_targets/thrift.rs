@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weather_balloon::rpc::fuzz::connection(bytes));
+use weather_balloon_fuzz::bound::THRIFT;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| THRIFT.run(bytes));

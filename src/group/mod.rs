@@ -11,6 +11,9 @@ use std::time::Duration;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+#[cfg(test)]
+mod schedules;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +53,20 @@ impl Group {
 
     /// Runs until `signal` is ready or a task ends; then stops the rest.
     /// Tasks that outlast the grace period are aborted and named.
-    pub async fn run_until(mut self, signal: impl Future<Output = ()>) -> Result<(), GroupError> {
+    pub async fn run_until(self, signal: impl Future<Output = ()>) -> Result<(), GroupError> {
+        self.run(signal, tokio::time::sleep).await
+    }
+
+    /// `wait` is ready when the time that it was given is over.
+    async fn run<W: Future<Output = ()>>(
+        mut self,
+        signal: impl Future<Output = ()>,
+        wait: impl FnOnce(Duration) -> W,
+    ) -> Result<(), GroupError> {
         let mut outcome = tokio::select! {
+            // In this order: a task that ends just when all are asked to is at
+            // no fault.
+            biased;
             () = signal => Ok(()),
             Some(ended) = self.tasks.join_next_with_id() => {
                 let verdict = self.verdict(ended);
@@ -59,20 +74,22 @@ impl Group {
             }
         };
         self.stop.cancel();
-        let deadline = tokio::time::Instant::now() + self.grace;
-        while let Ok(Some(ended)) =
-            tokio::time::timeout_at(deadline, self.tasks.join_next_with_id()).await
-        {
+        let mut over = std::pin::pin!(wait(self.grace));
+        loop {
+            let ended = tokio::select! {
+                // In this order: who has ended is not stuck.
+                biased;
+                ended = self.tasks.join_next_with_id() => ended,
+                () = &mut over => break,
+            };
+            let Some(ended) = ended else { return outcome };
             if let (_, Some(fault)) = self.verdict(ended) {
                 outcome = outcome.and(Err(fault));
             }
         }
-        if !self.tasks.is_empty() {
-            let tasks = self.names.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
-            outcome = outcome.and(Err(GroupError::Stuck { tasks, grace: self.grace }));
-            self.tasks.abort_all();
-        }
-        outcome
+        let tasks = self.names.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
+        self.tasks.abort_all();
+        outcome.and(Err(GroupError::Stuck { tasks, grace: self.grace }))
     }
 
     fn verdict(
@@ -84,7 +101,7 @@ impl Group {
             Err(fault) => fault.id(),
         };
         let place = self.names.iter().position(|(known, _)| *known == id);
-        let task = place.map_or("unnamed", |at| self.names.swap_remove(at).1);
+        let task = place.map_or("unnamed", |at| self.names.remove(at).1);
         let fault = match ended {
             Ok((_, Ok(()))) => None,
             Ok((_, Err(source))) => Some(GroupError::Failed { task, source }),

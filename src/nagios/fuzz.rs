@@ -16,7 +16,8 @@ pub fn configuration(bytes: &[u8]) {
     let main = MainConfig::parse(Path::new("/etc/nagios4/nagios.cfg"), &text);
     let lines: usize = main.entries().iter().map(|entry| entry.height).sum();
     assert_eq!(lines, text.lines().count(), "every line is in one entry");
-    for (key, value) in main.entries().iter().filter_map(|entry| entry.setting()) {
+    // Each look-up goes through all of them.
+    for (key, value) in main.entries().iter().filter_map(|entry| entry.setting()).take(100) {
         assert!(main.get(key).is_some());
         main.absolute(value);
     }
