@@ -11,11 +11,13 @@
 mod common;
 
 mod backup;
+mod book;
 mod carbon;
 mod counts;
 mod errors;
 mod flips;
 mod kills;
+mod partition;
 mod poll;
 mod power;
 mod record;
@@ -23,6 +25,7 @@ mod schema;
 mod secrets;
 mod set_hosts;
 mod shipping;
+mod sites;
 mod soak;
 mod sweep;
 mod unsynced;
