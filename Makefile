@@ -11,14 +11,14 @@
 #              the README's pictures, by the browser's test, of the demo's data
 # make bench   the figures, into benches/RESULTS.md
 # make prove   the long campaigns of docs/reliability.md, hours; make prove-a ...
-#              prove-i is one part, make prove-mutations what they would miss
+#              prove-i, prove-n is one part, make prove-mutations what they would miss
 # make clean
 
 CARGO ?= cargo
 # CI shows every test's name; at a desk only what fails is worth reading.
 QUIET := $(if $(CI),,--quiet)
 
-PROOFS := prove-a prove-b prove-c prove-d prove-e prove-f prove-g prove-h prove-i
+PROOFS := prove-a prove-b prove-c prove-d prove-e prove-f prove-g prove-h prove-i prove-n
 
 .PHONY: build deb rpm test test-packages demo screenshots bench prove $(PROOFS) prove-mutations clean
 .NOTPARALLEL:

@@ -146,7 +146,7 @@ fn a_storm_of_calls_ends_in_the_last_one_and_in_two_restarts() {
 
     let status = appliance.wait_in_step();
     assert_eq!(status.live_generation, Some(newest));
-    assert!(status.restarts.unwrap() <= 2, "{status:?}");
+    assert!(status.restarts.unwrap() <= 2, "more restarts than two: {status:?}");
     let asked = restarts_in(&nagios.log());
     assert_eq!(asked.len() as i64, status.restarts.unwrap());
     if let [first, second] = asked[..] {

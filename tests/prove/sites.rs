@@ -145,7 +145,6 @@ impl Sites {
             self.book.boot(fake, &mut self.dice);
         }
         self.both[1].appliance.start();
-        self.settle(Instant::now());
     }
 
     pub fn sql(&self, statement: &str) -> String {
