@@ -33,10 +33,13 @@ enum Trouble {
     Flapping(u64),
     /// A write waits in the database until another has the lease.
     WaitingWrite,
+    /// A commit that is done and of which the answer is lost; where the flag
+    /// says so, until its connection is given up, and nobody else takes over.
+    LostReceipt(bool, u64),
 }
 
 /// In seconds. A lease is 60 long.
-const DECK: [Trouble; 15] = [
+const DECK: [Trouble; 18] = [
     Trouble::Cut(Who::Holder, Cut::Silent, false, 90),
     Trouble::Cut(Who::Holder, Cut::Answers, false, 90),
     Trouble::Cut(Who::Holder, Cut::Pulled, true, 85),
@@ -52,6 +55,9 @@ const DECK: [Trouble; 15] = [
     Trouble::PauseBehindCut(Who::Holder, Cut::Silent, 95),
     Trouble::Flapping(60),
     Trouble::WaitingWrite,
+    Trouble::LostReceipt(false, 5),
+    Trouble::LostReceipt(false, 75),
+    Trouble::LostReceipt(true, 160),
 ];
 
 #[derive(Default)]
@@ -124,6 +130,15 @@ impl Sites {
                 }
             }
             Trouble::WaitingWrite => self.let_a_write_wait(count),
+            Trouble::LostReceipt(alone, seconds) => {
+                let other = 1 - self.holder();
+                self.lose_a_receipt(count);
+                if alone {
+                    self.both[other].pause();
+                    count.pauses += 1;
+                }
+                self.go_on_for(seconds);
+            }
         }
     }
 
@@ -144,6 +159,18 @@ impl Sites {
         assert!(self.waiting(holder) > 0, "the write waits no more");
         self.both[holder].resume();
         drop(hold);
+    }
+
+    /// The holder's next run is in the ledger, and the holder does not learn it.
+    fn lose_a_receipt(&mut self, count: &mut Count) {
+        let (holder, before) = (self.holder(), self.runs());
+        self.change();
+        self.delay_commits(4);
+        wait_for("a commit", || self.is_committing(holder).then_some(()));
+        self.both[holder].ledger.cut(Cut::Answers);
+        count.cuts += 1;
+        self.delay_commits(0);
+        wait_for("the end of the commit", || (self.runs() > before).then_some(()));
     }
 
     /// Heals everything; the ledger and both Nagios are right again soon.
@@ -208,8 +235,8 @@ fn a_write_that_waits_while_another_takes_over_is_not_kept() {
         sites.suffer(Trouble::WaitingWrite, &mut count);
         sites.recover(&mut count);
     });
-    row.trial("a cut", || {
-        sites.suffer(Trouble::Cut(Who::Holder, Cut::Silent, true, 3), &mut count);
+    row.trial("a cut after a commit", || {
+        sites.suffer(Trouble::LostReceipt(false, 2), &mut count);
         sites.recover(&mut count);
         sites.assert_true();
     });

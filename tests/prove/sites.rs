@@ -67,6 +67,13 @@ const AUDIT: &str = "
             VALUES (NEW.epoch, NEW.holder, OLD.holder, OLD.epoch,
                 OLD.expires - extract(epoch FROM clock_timestamp()) * 1000);
         RETURN NULL; END $$;
+    CREATE TABLE audit_pause (seconds DOUBLE PRECISION);
+    INSERT INTO audit_pause VALUES (0);
+    CREATE FUNCTION audit_pause() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+        PERFORM pg_sleep(seconds) FROM audit_pause WHERE seconds > 0;
+        RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER audit_pause AFTER INSERT ON run DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION audit_pause();
     CREATE TRIGGER audit AFTER INSERT ON run FOR EACH ROW EXECUTE FUNCTION audit_run();
     CREATE TRIGGER audit AFTER UPDATE ON lease FOR EACH ROW WHEN (OLD.epoch <> NEW.epoch)
         EXECUTE FUNCTION audit_lease();";
@@ -341,6 +348,18 @@ impl Sites {
             "SELECT count(*) FROM pg_stat_activity
              WHERE wait_event_type = 'Lock' AND client_addr = '{address}'"
         ))
+    }
+
+    /// So long each commit of a run takes from now on.
+    pub fn delay_commits(&self, seconds: u32) {
+        self.sql(&format!("UPDATE audit_pause SET seconds = {seconds}"));
+    }
+
+    /// Whether a commit of this site's is under way and delayed.
+    pub fn is_committing(&self, site: usize) -> bool {
+        let address = self.both[site].ledger.end_address();
+        let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        self.number(&format!("{sleeps} AND client_addr = '{address}'")) > 0
     }
 
     /// As after a minute without a word of that epoch's holder.
