@@ -154,12 +154,12 @@ impl World {
 
     /// As a poller asks it.
     fn question(&self) -> Question {
-        let view = self.ledger.living();
+        let roster = self.ledger.roster();
         let watched = self.watched.iter().map(|host| instance_of(&host.id));
         Question {
-            since: view.last.map(|last| last.at),
-            unseen: untold(&view, Self::rhythm()),
-            living: view.live.into_keys().chain(watched).collect(),
+            since: roster.last.map(|last| last.at),
+            unseen: untold(&roster, &self.ledger.living().unseen, Self::rhythm()),
+            living: roster.living.into_iter().chain(watched).collect(),
         }
     }
 

@@ -9,7 +9,7 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use common::ec2::told;
 use common::moto::Moto;
@@ -79,7 +79,7 @@ async fn what_is_not_shown_is_asked_for() {
     let ids = moto.run(REGION, "t3.micro", 2, json!({}));
     let elsewhere = moto.run("eu-west-1", "t3.micro", 1, json!({}));
     let never = "i-00000000000000000";
-    let living: BTreeSet<_> = [id(&ids[0]), id(&ids[1]), id(never), id("nonsense")].into();
+    let living: HashSet<_> = [id(&ids[0]), id(&ids[1]), id(never), id("nonsense")].into();
     let question = Question { since: None, living, ..Question::default() };
     let listing = list(&moto.config(REGION), &question).await.unwrap().sighting;
     assert_eq!(listing.instances().len(), 2);

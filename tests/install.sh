@@ -12,6 +12,7 @@ packages=(
   graphite-carbon graphite-web gunicorn
   postgresql-15
   slapd ldap-utils
+  python3-keystone
   strace
   thrift-compiler
   chromium

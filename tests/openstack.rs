@@ -10,15 +10,16 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
-use common::cloud_user::{NOON, cloud, password_keys, provider_of, secret};
+use common::cloud_user::{NOON, cloud, fault_of, password_keys, provider_of, secret, told};
+use common::openstack::real_keystone::{ADMIN_PASSWORD, RealKeystone};
 use common::openstack::{Answer, CREDENTIAL_SECRET, OpenStack as Fake, PASSWORD};
 use serde_json::{Value, json};
 use weather_balloon::model::{EventKind, Instance, InstanceId, OwnerRank, Sighting};
 use weather_balloon::providers::openstack::OpenStack;
-use weather_balloon::providers::{Listing, Provider, Question};
+use weather_balloon::providers::{Blame, Listing, Provider, Question};
 
 async fn list(provider: &OpenStack, question: &Question) -> Listing {
     match provider.list(question).await {
@@ -75,6 +76,57 @@ async fn every_way_in() {
     ] {
         let sighting = first(&provider_of(&keys)).await;
         assert_eq!(ids(sighting.instances()), BTreeSet::from([server.clone()]), "{keys}");
+    }
+}
+
+/// Its Nova is the fake, which asks it whether a token is good.
+#[tokio::test]
+async fn a_real_keystone_lets_in_whom_it_knows() {
+    let fake = Fake::start();
+    let keystone = RealKeystone::start(&fake);
+    let dir = tempfile::tempdir().unwrap();
+    let nameless = fake.state().boot(None, 0);
+    let dave = keystone.user("dave");
+    fake.state().server(&nameless).user = dave;
+    let auth_url = keystone.auth_url();
+    let by_password = |password: &str, project: &str| {
+        let file = secret(&dir, password, password);
+        format!(
+            "auth_url = '{auth_url}'\nusername = 'admin'\npassword_file = '{}'\n\
+             project = '{project}'\n",
+            file.display()
+        )
+    };
+    let (credential, its_secret) = keystone.application_credential();
+    let by_credential = |text: &str| {
+        let file = secret(&dir, text, text);
+        format!(
+            "auth_url = '{auth_url}'\napplication_credential_id = '{credential}'\n\
+             application_credential_secret_file = '{}'",
+            file.display()
+        )
+    };
+    for keys in [by_password(ADMIN_PASSWORD, "admin"), by_credential(&its_secret)] {
+        let sighting = first(&provider_of(&keys)).await;
+        let owner = &one(&sighting, &nameless).owner;
+        assert_eq!((owner.rank(), owner.name()), (OwnerRank::UserName, "dave"), "{keys}");
+    }
+    let revoked = provider_of(&by_credential(&its_secret));
+    keystone.revoke(&credential);
+    let misplaced = by_password(ADMIN_PASSWORD, "admin").replace("/v3", "/v3/nowhere");
+    let fault = fault_of(&provider_of(&misplaced)).await;
+    assert_eq!(fault.blame, Blame::Configuration, "{fault}");
+    for refused in [
+        provider_of(&by_password("canary-that-is-wrong", "admin")),
+        provider_of(&by_password(ADMIN_PASSWORD, "nosuch")),
+        revoked,
+    ] {
+        let fault = fault_of(&refused).await;
+        assert_eq!(fault.blame, Blame::Credentials, "{fault}");
+        let told = told(fault);
+        for canary in [ADMIN_PASSWORD, "canary-that-is-wrong", &its_secret] {
+            assert!(!told.contains(canary), "{told}");
+        }
     }
 }
 
@@ -193,7 +245,7 @@ async fn clouds_of_every_age() {
         };
         let since = Question {
             since: Some(NOON),
-            living: BTreeSet::from([id(&small)]),
+            living: HashSet::from([id(&small)]),
             ..Question::default()
         };
         fake.state().pass(600);
@@ -283,7 +335,7 @@ async fn what_happened_unseen_is_told_once_it_is_seen_again() {
     };
     let question = Question {
         since: Some(NOON + 3_600),
-        living: BTreeSet::from([id(&stopped), id(&doomed)]),
+        living: HashSet::from([id(&stopped), id(&doomed)]),
         ..Question::default()
     };
     let blind = list(&provider, &question).await.sighting;
@@ -325,11 +377,8 @@ async fn an_action_under_way_or_failed_is_not_told() {
         let server = state.server(&server);
         (server.status, server.task) = ("ACTIVE".to_owned(), Some("powering-off".to_owned()));
     }
-    let question = Question {
-        since: Some(NOON),
-        living: BTreeSet::from([id(&server)]),
-        ..Question::default()
-    };
+    let question =
+        Question { since: Some(NOON), living: HashSet::from([id(&server)]), ..Question::default() };
     let listing = list(&provider, &question).await;
     let told = listing.sighting.events_of(&id(&server));
     assert_eq!(told.iter().map(|event| event.kind).collect::<Vec<_>>(), [EventKind::Started]);
@@ -340,7 +389,7 @@ async fn a_server_without_a_trace_is_asked_for() {
     let (fake, provider, _dir) = cloud("");
     let stays = fake.state().boot(Some("carol"), 0);
     let purged = fake.state().boot(Some("dave"), 0);
-    let living = BTreeSet::from([id(&stays), id(&purged), id("../../flavors/1?x#y")]);
+    let living = HashSet::from([id(&stays), id(&purged), id("../../flavors/1?x#y")]);
     let question = Question { since: Some(NOON), living, ..Question::default() };
     fake.state().forget(&purged);
     let listing = list(&provider, &question).await;
@@ -365,7 +414,7 @@ async fn a_server_that_the_walk_missed_is_found() {
     });
     let question = Question {
         since: Some(NOON + 9_000),
-        living: BTreeSet::from([id(&missed)]),
+        living: HashSet::from([id(&missed)]),
         ..Question::default()
     };
     let sighting = list(&provider, &question).await.sighting;
@@ -383,7 +432,7 @@ async fn two_regions_are_one_cloud_or_need_a_choice() {
     let gone = id("gone");
     let question = Question {
         since: Some(NOON),
-        living: BTreeSet::from([gone.clone()]),
+        living: HashSet::from([gone.clone()]),
         ..Question::default()
     };
     let sighting = list(&provider, &question).await.sighting;

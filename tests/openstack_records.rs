@@ -10,7 +10,7 @@
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -51,7 +51,7 @@ async fn a_hostile_record_is_left_out_alone() {
         });
         let question = Question {
             since: Some(NOON),
-            living: BTreeSet::from([InstanceId::parse(&victim).unwrap()]),
+            living: HashSet::from([InstanceId::parse(&victim).unwrap()]),
             ..Question::default()
         };
         let listing = provider.list(&question).await.unwrap();
@@ -103,7 +103,7 @@ async fn an_absence_is_explained_by_nova_alone() {
     fleet(&fake, 1, 10);
     let question = Question {
         since: Some(NOON),
-        living: BTreeSet::from([InstanceId::parse("gone").unwrap()]),
+        living: HashSet::from([InstanceId::parse("gone").unwrap()]),
         ..Question::default()
     };
     let answers: [(&'static str, &str); 4] = [

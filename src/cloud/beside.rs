@@ -13,7 +13,7 @@ use crate::state::Absence;
 
 use super::CloudName;
 use super::round::Shown;
-use super::wanted::{Wanted, set_of};
+use super::wanted::Wanted;
 
 /// After a listing, without the ledger: what it shows comes in, what it says
 /// has stopped or gone leaves, the rest stays.
@@ -47,7 +47,7 @@ pub fn without_ledger(
         skipped_total: wanted.skipped_total,
         ..Shown::default()
     };
-    (set_of(wanted.hosts.into_iter().chain(staying)), absences, shown)
+    (HostSet::of_first(wanted.hosts.into_iter().chain(staying)), absences, shown)
 }
 
 /// By the ledger that another one writes. `view` must have what is gone of the
@@ -79,12 +79,13 @@ pub fn following(cloud: &CloudName, view: &View, watched: &HostSet) -> (HostSet,
         }
     };
     let staying: Vec<Host> = watched.iter().filter(stays).cloned().collect();
-    (set_of(hosts.into_iter().chain(staying)), shown)
+    (HostSet::of_first(hosts.into_iter().chain(staying)), shown)
 }
 
 /// The instances that Nagios watches and the view says nothing of: whether
 /// they are gone is yet to be asked.
 pub fn unknown_to(cloud: &CloudName, view: &View, watched: &HostSet) -> Vec<InstanceId> {
-    let ids = watched.iter().filter_map(|host| cloud.instance_of(&host.id));
-    ids.filter(|id| !view.live.contains_key(id) && !view.gone.contains_key(id)).collect()
+    let keys = watched.iter().filter_map(|host| cloud.key_of(&host.id));
+    let unknown = keys.filter(|key| !view.live.contains_key(*key) && !view.gone.contains_key(*key));
+    unknown.filter_map(|key| InstanceId::parse(key).ok()).collect()
 }

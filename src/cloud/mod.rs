@@ -244,7 +244,7 @@ impl Clouds {
         names
             .map(|name| CloudView {
                 watched: self.hosts.set_of(&Source::Cloud(name.clone())).len(),
-                name: name.into(),
+                name: name.to_string(),
                 ..CloudView::default()
             })
             .filter(|left| left.watched > 0)

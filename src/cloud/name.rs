@@ -1,12 +1,13 @@
 use std::fmt;
+use std::sync::Arc;
 
-use crate::model::{Address, GivenHost, Host, HostField, HostId, InstanceId, Label, Source};
+use crate::model::{Address, Host, HostId, InstanceId, Label, Source};
 use crate::providers::Skipped;
 
 /// A cloud's name in the configuration. It begins the ids of its hosts, so it
 /// has only characters that an id may have.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CloudName(Box<str>);
+pub struct CloudName(Arc<str>);
 
 impl CloudName {
     pub const MAX_BYTES: usize = 63;
@@ -32,34 +33,29 @@ impl CloudName {
     }
 
     pub fn source(&self) -> Source {
-        Source::Cloud(self.0.clone())
+        Source::Cloud(Arc::clone(&self.0))
     }
 
     /// `<cloud>_<instance id>` is both its id and its display name, as it was
     /// in 2014.
     pub(super) fn host(&self, id: &InstanceId, address: &Address) -> Result<Host, Skipped> {
-        let name = format!("{self}_{id}");
-        let given = GivenHost {
-            id: name.clone(),
-            display_name: name,
-            address: address.as_str().to_owned(),
-        };
-        Host::parse(&given).map_err(|faults| {
-            let told: Vec<_> = faults
-                .iter()
-                .map(|(field, reason)| match field {
-                    HostField::Id => format!("its id {reason}"),
-                    HostField::Address => format!("its address {reason}"),
-                })
-                .collect();
-            Skipped { id: id.clone(), reason: Label::tame(&told.join(", ")) }
-        })
+        match HostId::parse(&format!("{self}_{id}")) {
+            Ok(name) => Ok(Host::of_id(name, address.clone())),
+            Err(reason) => {
+                let reason = Label::tame(&format!("its id {reason}"));
+                Err(Skipped { id: id.clone(), reason })
+            }
+        }
     }
 
     /// The instance that a host of this cloud stands for.
     pub(super) fn instance_of(&self, host: &HostId) -> Option<InstanceId> {
-        let id = host.as_str().strip_prefix(self.as_str())?.strip_prefix('_')?;
-        InstanceId::parse(id).ok()
+        InstanceId::parse(self.key_of(host)?).ok()
+    }
+
+    /// The same as text.
+    pub(super) fn key_of<'h>(&self, host: &'h HostId) -> Option<&'h str> {
+        host.as_str().strip_prefix(self.as_str())?.strip_prefix('_')
     }
 }
 

@@ -10,7 +10,22 @@ use crate::providers::Listing;
 use super::CloudName;
 
 /// The owners of one cloud's hosts.
-pub type Owners = HashMap<HostId, Label>;
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owners {
+    /// What the ids of its hosts begin with.
+    head: Box<str>,
+    of_instances: HashMap<InstanceId, Label>,
+}
+
+impl Owners {
+    pub fn new(cloud: &str, of_instances: HashMap<InstanceId, Label>) -> Self {
+        Self { head: format!("{cloud}_").into(), of_instances }
+    }
+
+    fn get(&self, host: &HostId) -> Option<&Label> {
+        self.of_instances.get(host.as_str().strip_prefix(&*self.head)?)
+    }
+}
 
 /// Of all clouds together.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +63,6 @@ fn collect<'a>(
     cloud: &CloudName,
     owners: impl Iterator<Item = (&'a InstanceId, &'a Owner)>,
 ) -> Owners {
-    let host = |id: &InstanceId| HostId::parse(&format!("{cloud}_{id}")).ok();
-    owners.filter_map(|(id, owner)| Some((host(id)?, Label::tame(owner.name())))).collect()
+    let of_instances = owners.map(|(id, owner)| (id.clone(), owner.label().clone())).collect();
+    Owners::new(cloud.as_str(), of_instances)
 }

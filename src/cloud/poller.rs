@@ -225,11 +225,10 @@ impl Poller {
         let mut lease = lease;
         if let (Some(held), Some(records)) = (&lease, &mut self.records) {
             match records.recall(held, Rhythm::every(self.interval)).await {
-                Ok(memory) => {
-                    let Memory { since, noticed, living, unseen, .. } = memory;
-                    question = Question { since, living, unseen };
+                Ok(Memory { last, living, unseen }) => {
+                    question = Question { since: last.map(|last| last.at), living, unseen };
                     self.published.send_modify(|view| {
-                        view.last_success = view.last_success.max(noticed);
+                        view.last_success = view.last_success.max(last.map(|last| last.noticed));
                     });
                     self.trouble(None);
                 }
@@ -245,7 +244,12 @@ impl Poller {
                 }
             }
         }
-        question.living.extend(watched.iter().filter_map(|host| self.name.instance_of(&host.id)));
+        let living = &question.living;
+        let beside = watched
+            .iter()
+            .filter(|host| self.name.key_of(&host.id).is_some_and(|key| !living.contains(key)));
+        let beside: Vec<_> = beside.filter_map(|host| self.name.instance_of(&host.id)).collect();
+        question.living.extend(beside);
         let began = Instant::now();
         let listing = match tokio::time::timeout(self.timeout, self.provider.list(&question)).await
         {
@@ -258,6 +262,8 @@ impl Poller {
                 return Err(Fault::Cloud(providers::Error::new(providers::Blame::Trouble, told)));
             }
         };
+        // Of a large cloud it is large.
+        drop(question);
         let took = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
         let now = unix_now();
         let skew = listing.sighting.ended() - now;
@@ -361,7 +367,7 @@ impl Poller {
             hosts
         } else {
             // What may not have ended in the ledger does not leave Nagios.
-            super::wanted::set_of(hosts.iter().cloned().chain(ending))
+            HostSet::of_first(hosts.iter().cloned().chain(ending))
         };
         self.watch(hosts).await?;
         if kept {

@@ -1,10 +1,10 @@
 //! One poller's way to the ledger.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ledger::{Changes, Rhythm, View};
+use crate::ledger::{Changes, Listed, Rhythm, View};
 use crate::model::{Departure, HostSet, InstanceId, Sighting};
 use crate::store::{self, Lease};
 
@@ -12,16 +12,12 @@ use super::CloudName;
 use super::beside::unknown_to;
 use super::unseen::untold;
 
-/// What the ledger knew when it was last asked or told. As long as the lease
-/// is the same nobody else has written since.
-#[derive(Clone, Debug)]
+/// What the ledger knows that bears on a question to the cloud.
+#[derive(Debug)]
 pub(super) struct Memory {
-    epoch: i64,
-    /// The last listing that was kept, by the cloud's clock.
-    pub since: Option<i64>,
-    /// The same by this host's clock.
-    pub noticed: Option<i64>,
-    pub living: BTreeSet<InstanceId>,
+    /// The last listing that was kept.
+    pub last: Option<Listed>,
+    pub living: HashSet<InstanceId>,
     pub unseen: HashMap<InstanceId, i64>,
 }
 
@@ -45,7 +41,6 @@ pub(super) struct Records {
     ledger: store::Handle,
     cloud: CloudName,
     holder: String,
-    memory: Option<Memory>,
     doubtful: Option<Doubtful>,
     unseen: Unseen,
     runs: u64,
@@ -82,30 +77,19 @@ const PAUSE: Duration = Duration::from_millis(500);
 impl Records {
     pub(super) fn new(ledger: store::Handle, cloud: CloudName, holder: String) -> Self {
         let unseen = Unseen::default();
-        Self { ledger, cloud, holder, memory: None, doubtful: None, unseen, runs: 0 }
+        Self { ledger, cloud, holder, doubtful: None, unseen, runs: 0 }
     }
 
     /// What a question to the cloud needs. A run in doubt is settled first.
     pub(super) async fn recall(&mut self, lease: &Lease, rhythm: Rhythm) -> Result<Memory, Error> {
         self.settle(lease).await?;
-        if let Some(memory) = self.memory.as_ref().filter(|known| known.epoch == lease.epoch) {
-            return Ok(memory.clone());
+        let roster = self.ledger.get()?.roster(self.cloud.as_str()).await?;
+        let at = roster.last.map(|last| last.at);
+        if self.unseen.at != at {
+            self.unseen = Unseen { at, since: HashMap::new() };
         }
-        let mut view = self.ledger.get()?.living(self.cloud.as_str()).await?;
-        let last = view.last.map(|last| last.at);
-        if self.unseen.at != last {
-            self.unseen = Unseen { at: last, since: HashMap::new() };
-        }
-        view.unseen.clone_from(&self.unseen.since);
-        let memory = Memory {
-            epoch: lease.epoch,
-            since: last,
-            noticed: view.last.map(|last| last.noticed),
-            unseen: untold(&view, rhythm),
-            living: view.live.into_keys().collect(),
-        };
-        self.memory = Some(memory.clone());
-        Ok(memory)
+        let unseen = untold(&roster, &self.unseen.since, rhythm);
+        Ok(Memory { last: roster.last, living: roster.living, unseen })
     }
 
     /// What the ledger knows that bears on the sighting, and what it has as
@@ -123,7 +107,6 @@ impl Records {
 
     /// As another appliance keeps it.
     pub(super) async fn followed(&mut self, watched: &HostSet) -> Result<View, Error> {
-        self.memory = None;
         self.doubtful = None;
         self.unseen = Unseen::default();
         let mut view = self.ledger.get()?.living(self.cloud.as_str()).await?;
@@ -152,7 +135,6 @@ impl Records {
     ) -> Result<(), Error> {
         self.runs += 1;
         let run = format!("{} {} {} {}", self.holder, lease.epoch, self.cloud, self.runs);
-        self.memory = None;
         self.doubtful = Some(Doubtful { run, changes: Arc::new(changes), unseen });
         for _ in 1..TRIES {
             match self.settle(lease).await {

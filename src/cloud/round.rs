@@ -19,7 +19,7 @@ use crate::state::{Absence, Held, HeldBy};
 
 use super::CloudName;
 use super::unseen::unseen;
-use super::wanted::{Wanted, set_of};
+use super::wanted::Wanted;
 
 /// What stands before a listing.
 #[derive(Clone, Debug)]
@@ -313,7 +313,7 @@ impl Round {
             ended,
             newly_held,
         };
-        let hosts = set_of(wanted.hosts.into_iter().chain(staying));
+        let hosts = HostSet::of_first(wanted.hosts.into_iter().chain(staying));
         let ending = Vec::new();
         Outcome { changes, hosts, absences_before, absences: waiting, ending, unseen, shown }
     }

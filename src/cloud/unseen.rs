@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::ledger::{Presence, Rhythm, View};
+use crate::ledger::{Rhythm, Roster, View};
 use crate::model::InstanceId;
 use crate::providers::Listing;
 
@@ -39,13 +39,15 @@ pub(super) fn unseen(view: &View, listing: &Listing, at: i64) -> HashMap<Instanc
 /// From when on the cloud is to be asked what happened to each that was not
 /// seen last. A restart of this process forgets the times; what is missing in
 /// the ledger since before it was last seen at most a gap earlier.
-pub fn untold(view: &View, rhythm: Rhythm) -> HashMap<InstanceId, i64> {
-    let mut untold = view.unseen.clone();
-    for (id, known) in &view.live {
-        if let Presence::Missing { since, ends, .. } = known.presence {
-            let earliest = ends.min(since.saturating_sub(rhythm.gap_after()));
-            untold.entry(id.clone()).or_insert(earliest);
-        }
+pub fn untold(
+    roster: &Roster,
+    unseen: &HashMap<InstanceId, i64>,
+    rhythm: Rhythm,
+) -> HashMap<InstanceId, i64> {
+    let mut untold = unseen.clone();
+    for missing in &roster.missing {
+        let earliest = missing.ends.min(missing.since.saturating_sub(rhythm.gap_after()));
+        untold.entry(missing.id.clone()).or_insert(earliest);
     }
     untold
 }

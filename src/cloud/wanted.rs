@@ -1,8 +1,9 @@
 //! Which hosts a listing asks Nagios to watch. Pure.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-use crate::model::{Host, HostSet, Label, MetricNode};
+use crate::model::{Host, HostId, HostSet, Label, MetricNode};
 use crate::providers::{Listing, Skipped};
 
 use super::CloudName;
@@ -30,6 +31,7 @@ impl Wanted {
         for one in &listing.skipped {
             wanted.skip(one.clone());
         }
+        let kept: HashMap<&HostId, &Host> = watched.iter().map(|host| (&host.id, host)).collect();
         for instance in listing.sighting.instances() {
             wanted.listed += 1;
             if !instance.counted {
@@ -39,7 +41,11 @@ impl Wanted {
             match instance.details.addresses().first() {
                 None => wanted.without_address += 1,
                 Some(address) => match cloud.host(&instance.id, address) {
-                    Ok(host) => wanted.hosts.push(host),
+                    // What is watched already shares its texts.
+                    Ok(host) => wanted.hosts.push(match kept.get(&host.id) {
+                        Some(kept) if **kept == host => (*kept).clone(),
+                        _ => host,
+                    }),
                     Err(skipped) => wanted.skip(skipped),
                 },
             }
@@ -61,13 +67,10 @@ impl Wanted {
         let mut taken: HashMap<MetricNode, usize> = HashMap::with_capacity(self.hosts.len());
         let mut losers = Vec::new();
         for (at, host) in self.hosts.iter().enumerate() {
-            match taken.get(&host.node()).copied() {
-                None => drop(taken.insert(host.node(), at)),
-                Some(_) if watched.get(&host.id).is_none() => losers.push(at),
-                Some(before) => {
-                    losers.push(before);
-                    taken.insert(host.node(), at);
-                }
+            match taken.entry(host.node()) {
+                Entry::Vacant(place) => drop(place.insert(at)),
+                Entry::Occupied(_) if watched.get(&host.id).is_none() => losers.push(at),
+                Entry::Occupied(mut place) => losers.push(place.insert(at)),
             }
         }
         losers.sort_unstable();
@@ -80,14 +83,4 @@ impl Wanted {
             }
         }
     }
-}
-
-/// A set of these, without those that would share the metrics of one before.
-pub(super) fn set_of(hosts: impl IntoIterator<Item = Host>) -> HostSet {
-    let mut by_node: HashMap<MetricNode, Host> = HashMap::new();
-    for host in hosts {
-        by_node.entry(host.node()).or_insert(host);
-    }
-    // No two of them share a node, so the set has no fault.
-    HostSet::restore(by_node.into_values().collect()).unwrap_or_default()
 }

@@ -70,12 +70,12 @@ impl Sets {
         watched_before: &HashSet<HostId>,
         max_watched: usize,
     ) -> Vec<WatchedHost> {
-        let mut union: BTreeMap<&HostId, (&Host, &Source)> = BTreeMap::new();
-        for (source, set) in &self.0 {
-            for host in set {
-                union.entry(&host.id).or_insert((host, source));
-            }
-        }
+        let sets =
+            self.0.iter().flat_map(|(source, set)| set.iter().map(move |host| (host, source)));
+        let mut union: Vec<(&Host, &Source)> = sets.collect();
+        // Stable: of several sources that hold a host the first comes first.
+        union.sort_by_key(|(host, _)| &host.id);
+        union.dedup_by_key(|(host, _)| &host.id);
         let mut places = max_watched;
         let mut take_place = |wanted: bool| {
             let taken = wanted && places > 0;
@@ -83,7 +83,7 @@ impl Sets {
             taken
         };
         let mut all: Vec<WatchedHost> = union
-            .into_values()
+            .into_iter()
             .map(|(host, source)| WatchedHost {
                 watched: take_place(watched_before.contains(&host.id)),
                 host: host.clone(),

@@ -4,8 +4,8 @@ use crate::model::{Event, EventKind, Moment, Segment, Shape};
 
 /// The segments of one incarnation while a sighting is laid over them. At most
 /// the last one is open.
-pub(super) struct Life {
-    kept: Option<KeptSegment>,
+pub(super) struct Life<'k> {
+    kept: Option<&'k KeptSegment>,
     /// What is left of the kept one.
     last: Option<Segment>,
     /// What follows it.
@@ -23,15 +23,15 @@ pub(super) struct Shown<'a> {
     pub created: Option<i64>,
 }
 
-impl Life {
+impl<'k> Life<'k> {
     pub(super) fn new() -> Self {
         Self { kept: None, last: None, new: Vec::new(), after: i64::MIN, learned: false }
     }
 
     /// The life goes on from what is kept.
-    pub(super) fn of(kept: Option<&KeptSegment>) -> Self {
+    pub(super) fn of(kept: Option<&'k KeptSegment>) -> Self {
         let last = kept.map(|kept| kept.segment.clone());
-        Self { kept: kept.cloned(), last, ..Self::new() }
+        Self { kept, last, ..Self::new() }
     }
 
     /// What this id did before ended here.
@@ -54,6 +54,8 @@ impl Life {
             (None, None) => (times.appeared(), shown.counted),
         };
         let from = Moment { at: from.at.max(self.after), ..from };
+        // Most lives have one segment.
+        self.new.reserve_exact(1);
         self.new.push(Segment::open(shown.shape.clone(), counted, from));
     }
 

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 pub use changes::{Changes, NewInstance, Rewritten, Tally, Touched};
 pub use reconcile::reconcile;
-pub use view::{KeptSegment, Known, Listed, Presence, View};
+pub use view::{KeptSegment, Known, Listed, Missing, Presence, Roster, View};
 
 /// How often a cloud is asked, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

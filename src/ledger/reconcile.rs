@@ -56,8 +56,7 @@ impl<'a> Round<'a> {
     }
 
     fn names(&self, id: &InstanceId) -> bool {
-        self.sighting.instances().binary_search_by(|one| one.id.cmp(id)).is_ok()
-            || self.sighting.departed().binary_search_by(|one| one.id.cmp(id)).is_ok()
+        self.sighting.instance(id).is_some() || self.sighting.is_departed(id)
     }
 
     fn listed(&mut self, record: &Instance) {
@@ -244,7 +243,7 @@ impl<'a> Round<'a> {
             .max_by_key(|known| (known.created == record.created, known.incarnation))
     }
 
-    fn add(&mut self, record: &Instance, presence: Presence, life: Life) {
+    fn add(&mut self, record: &Instance, presence: Presence, life: Life<'_>) {
         let earlier = self.view.gone.get(&record.id).into_iter().flatten();
         let incarnation = earlier
             .chain(self.view.live.get(&record.id))
@@ -261,7 +260,13 @@ impl<'a> Round<'a> {
         });
     }
 
-    fn keep(&mut self, known: &Known, record: Option<&Instance>, presence: Presence, life: Life) {
+    fn keep(
+        &mut self,
+        known: &Known,
+        record: Option<&Instance>,
+        presence: Presence,
+        life: Life<'_>,
+    ) {
         let learned = life.learned;
         let (rewritten, opened) = life.finish();
         let better = record.filter(|record| record.owner.rank() > known.owner.rank());

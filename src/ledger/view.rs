@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::model::{Details, InstanceId, Owner, Segment};
 
@@ -17,6 +17,23 @@ pub struct View {
     /// the time of the last one that did. What is not in here was shown by the
     /// last one, or not there.
     pub unseen: HashMap<InstanceId, i64>,
+}
+
+/// The ids of what is not gone in a cloud.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Roster {
+    pub last: Option<Listed>,
+    pub living: HashSet<InstanceId>,
+    /// Those of them that the last listing did not show.
+    pub missing: Vec<Missing>,
+}
+
+/// Of an instance that is [`Presence::Missing`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    pub id: InstanceId,
+    pub since: i64,
+    pub ends: i64,
 }
 
 /// The last complete listing.

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 /// Where a host is checked: an IP address in its canonical form (an IPv6
 /// link-local one may name its zone), or a DNS name in ASCII form.
@@ -7,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 /// Nagios puts it on a plugin's command line without any cleaning, so it holds
 /// no character that a shell reads and never begins with `-`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Address(Box<str>);
+pub struct Address(Arc<str>);
 
 impl Address {
     const MAX_NAME_BYTES: usize = 253;
@@ -17,7 +18,7 @@ impl Address {
             return Err("is empty; give an IP address or a DNS name");
         }
         if let Ok(ip) = text.parse::<IpAddr>() {
-            return Ok(Self(ip.to_string().into_boxed_str()));
+            return Ok(Self(ip.to_string().into()));
         }
         if let Some((address, zone)) = text.split_once('%') {
             return Self::zoned(address, zone);
@@ -34,7 +35,7 @@ impl Address {
         if !fits {
             return Err("has a zone that is not an interface name (1 to 15 of A-Z a-z 0-9 . _ -)");
         }
-        Ok(Self(format!("{address}%{zone}").into_boxed_str()))
+        Ok(Self(format!("{address}%{zone}").into()))
     }
 
     fn name(text: &str) -> Result<Self, &'static str> {
@@ -59,7 +60,7 @@ impl Address {
         if last.bytes().all(|b| b.is_ascii_digit()) {
             return Err("looks like an IPv4 address but is not one");
         }
-        Ok(Self(ascii.into_boxed_str()))
+        Ok(Self(ascii.into()))
     }
 
     pub fn as_str(&self) -> &str {

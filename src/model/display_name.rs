@@ -1,19 +1,26 @@
 use std::fmt;
+use std::sync::Arc;
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
+use super::HostId;
+
 /// A host's name for people. Tenants choose it freely, so it is never refused:
 /// what Nagios, a shell or a browser would read is replaced by a look-alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DisplayName(Box<str>);
+pub struct DisplayName(Arc<str>);
 
 impl DisplayName {
     const MAX_BYTES: usize = 255;
 
-    /// The safe form of `given`, or `fallback` where nothing is left of it.
+    /// The safe form of `given`, or the host's id where nothing is left of it.
     /// `null` is what Nagios takes for "no value".
-    pub(super) fn tame(given: &str, fallback: &str) -> Self {
+    pub(super) fn tame(given: &str, id: &HostId) -> Self {
+        // An id is tame by its grammar.
+        if given == id.as_str() {
+            return Self(id.shared());
+        }
         let mut kept = String::with_capacity(given.len().min(Self::MAX_BYTES));
         let mut pending_space = false;
         for c in given.nfc().map(tame_char) {
@@ -31,9 +38,9 @@ impl DisplayName {
             kept.push(c);
         }
         if kept.is_empty() || kept == "null" {
-            kept = fallback.to_owned();
+            return Self(id.shared());
         }
-        Self(kept.into_boxed_str())
+        Self(kept.into())
     }
 
     pub fn as_str(&self) -> &str {
@@ -74,7 +81,7 @@ mod tests {
     use super::*;
 
     fn tame(given: &str) -> String {
-        DisplayName::tame(given, "i-1").to_string()
+        DisplayName::tame(given, &HostId::parse("i-1").unwrap()).to_string()
     }
 
     #[test]

@@ -1,5 +1,6 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 
 use super::{Address, DisplayName, MetricNode};
 
@@ -7,9 +8,9 @@ use super::{Address, DisplayName, MetricNode};
 /// other host valid, so no caller may take its name.
 pub const SENTINEL_HOST: &str = "weather-balloon";
 
-/// A host's name in Nagios.
+/// A host's name in Nagios. Clones share the text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostId(Box<str>);
+pub struct HostId(Arc<str>);
 
 impl HostId {
     pub const MAX_BYTES: usize = 128;
@@ -35,6 +36,10 @@ impl HostId {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    pub(super) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 }
 
@@ -71,7 +76,7 @@ impl Host {
         let address = Address::parse(&given.address);
         match (id, address) {
             (Ok(id), Ok(address)) => {
-                let display_name = DisplayName::tame(&given.display_name, id.as_str());
+                let display_name = DisplayName::tame(&given.display_name, &id);
                 let given_name = (display_name.as_str() != given.display_name)
                     .then(|| cut(&given.display_name, Self::MAX_GIVEN_NAME_BYTES).into());
                 Ok(Self { id, display_name, address, given_name })
@@ -84,6 +89,12 @@ impl Host {
             .flatten()
             .collect()),
         }
+    }
+
+    /// One that goes by its id.
+    pub fn of_id(id: HostId, address: Address) -> Self {
+        let display_name = DisplayName::tame(id.as_str(), &id);
+        Self { id, display_name, address, given_name: None }
     }
 
     /// A host as it was kept, so that its names come back as they were.
@@ -212,9 +223,9 @@ impl fmt::Display for HostFaults {
 impl std::error::Error for HostFaults {}
 
 /// A whole set of hosts: sorted by id, no id twice, and no two ids that would
-/// share a series in Graphite.
+/// share a series in Graphite. Clones share the hosts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HostSet(Vec<Host>);
+pub struct HostSet(Arc<Vec<Host>>);
 
 impl HostSet {
     pub fn parse(given: &[GivenHost]) -> Result<Self, HostFaults> {
@@ -256,9 +267,19 @@ impl HostSet {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let mut hosts: Vec<Host> = hosts.into_iter().map(|(_, host)| host).collect();
+        Ok(Self::sorted(hosts.into_iter().map(|(_, host)| host).collect()))
+    }
+
+    /// A set of these, each valid, without those that would share the metrics
+    /// of one before.
+    pub fn of_first(hosts: impl IntoIterator<Item = Host>) -> Self {
+        let mut taken = HashSet::new();
+        Self::sorted(hosts.into_iter().filter(|host| taken.insert(host.node())).collect())
+    }
+
+    fn sorted(mut hosts: Vec<Host>) -> Self {
         hosts.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        Ok(Self(hosts))
+        Self(Arc::new(hosts))
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Host> {
@@ -278,8 +299,10 @@ impl HostSet {
     }
 
     /// The set without the hosts that `keep` turns down.
-    pub fn retain(mut self, keep: impl FnMut(&Host) -> bool) -> Self {
-        self.0.retain(keep);
+    pub fn retain(mut self, mut keep: impl FnMut(&Host) -> bool) -> Self {
+        if !self.0.iter().all(&mut keep) {
+            Arc::make_mut(&mut self.0).retain(keep);
+        }
         self
     }
 }
@@ -347,6 +370,16 @@ mod tests {
         assert_eq!(ids, ["B", "a", "b"]);
         assert!(set.get(&HostId::parse("a").unwrap()).is_some());
         assert!(set.get(&HostId::parse("c").unwrap()).is_none());
+    }
+
+    #[test]
+    fn of_those_that_share_metrics_the_first_stays() {
+        let hosts = ["b", "a.c", "a_c", "b"].map(|id| Host::parse(&given(id, "::1")).unwrap());
+        let set = HostSet::of_first(hosts);
+        let ids: Vec<_> = set.iter().map(|h| h.id.as_str()).collect();
+        assert_eq!(ids, ["a.c", "b"]);
+        let left = set.clone().retain(|host| host.id.as_str() != "b");
+        assert_eq!((left.len(), set.len()), (1, 2));
     }
 
     #[test]

@@ -1,11 +1,15 @@
+use std::borrow::Borrow;
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use super::Address;
 
 /// Text that a cloud or its tenants chose, made fit to be kept and shown: no
 /// control characters, no space at its ends, at most [`Label::MAX_BYTES`].
+/// Clones share the text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Label(Box<str>);
+pub struct Label(Arc<str>);
 
 impl Label {
     pub const MAX_BYTES: usize = 255;
@@ -29,15 +33,21 @@ impl Label {
     }
 }
 
+impl From<&str> for Label {
+    fn from(given: &str) -> Self {
+        Self::tame(given)
+    }
+}
+
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// A cloud's own id of an instance.
+/// A cloud's own id of an instance. Clones share the text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InstanceId(Box<str>);
+pub struct InstanceId(Arc<str>);
 
 impl InstanceId {
     pub const MAX_BYTES: usize = 255;
@@ -67,6 +77,29 @@ impl fmt::Display for InstanceId {
     }
 }
 
+impl Borrow<str> for InstanceId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Labels of one listing: thousands of instances have the same few flavors,
+/// images, states and owners, and share their texts.
+#[derive(Debug, Default)]
+pub struct Labels(HashMap<Box<str>, Label>);
+
+impl Labels {
+    /// As [`Label::tame`].
+    pub fn tame(&mut self, given: &str) -> Label {
+        if let Some(known) = self.0.get(given) {
+            return known.clone();
+        }
+        let label = Label::tame(given);
+        self.0.insert(given.into(), label.clone());
+        label
+    }
+}
+
 /// Where an owner's name was found; the greater one knows better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OwnerRank {
@@ -91,7 +124,11 @@ pub struct Owner {
 impl Owner {
     /// Absent where nothing is left of the name.
     pub fn new(rank: OwnerRank, name: &str) -> Option<Self> {
-        let name = Label::tame(name);
+        Self::named(rank, Label::tame(name))
+    }
+
+    /// The same.
+    pub fn named(rank: OwnerRank, name: Label) -> Option<Self> {
         (!name.is_empty()).then_some(Self { rank, name })
     }
 
@@ -101,6 +138,10 @@ impl Owner {
 
     pub fn name(&self) -> &str {
         self.name.as_str()
+    }
+
+    pub fn label(&self) -> &Label {
+        &self.name
     }
 }
 
@@ -169,19 +210,24 @@ pub struct Details {
     pub image: Label,
     /// The cloud's own word for its state.
     pub status: Label,
-    addresses: Vec<Address>,
+    addresses: Box<[Address]>,
 }
 
 impl Details {
     pub const MAX_ADDRESSES: usize = 32;
 
-    pub fn new(name: &str, image: &str, status: &str, mut addresses: Vec<Address>) -> Self {
+    pub fn new(
+        name: impl Into<Label>,
+        image: impl Into<Label>,
+        status: impl Into<Label>,
+        mut addresses: Vec<Address>,
+    ) -> Self {
         addresses.truncate(Self::MAX_ADDRESSES);
         Self {
-            name: Label::tame(name),
-            image: Label::tame(image),
-            status: Label::tame(status),
-            addresses,
+            name: name.into(),
+            image: image.into(),
+            status: status.into(),
+            addresses: addresses.into(),
         }
     }
 
@@ -215,6 +261,15 @@ mod tests {
         assert_eq!(Label::tame(" josé ").as_str(), "josé");
         assert_eq!(Label::tame(&"é".repeat(1000)).as_str().len(), 254);
         assert!(Label::tame("\u{85}\n ").is_empty());
+    }
+
+    #[test]
+    fn labels_of_a_listing_share_their_texts() {
+        let mut labels = Labels::default();
+        let first = labels.tame(" a\n");
+        assert_eq!(first, Label::tame(" a\n"));
+        assert!(std::ptr::eq(first.as_str(), labels.tame(" a\n").as_str()));
+        assert_ne!(labels.tame("b"), first);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Names of metrics as Graphite's tree has them, and what is stored there.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::HostId;
 
@@ -23,10 +24,13 @@ pub struct Series {
 /// Graphite treats specially replaced by `_`. The shipper of performance data
 /// and the reader of metrics both take it from here, so they cannot disagree.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MetricNode(Box<str>);
+pub struct MetricNode(Arc<str>);
 
 impl MetricNode {
     pub fn of(id: &HostId) -> Self {
+        if id.as_str().chars().all(is_node_char) {
+            return Self(id.shared());
+        }
         let node =
             id.as_str().chars().map(|c| if is_node_char(c) { c } else { '_' }).collect::<String>();
         Self::new(node)
@@ -34,7 +38,7 @@ impl MetricNode {
 
     /// For text that is made of node characters only.
     pub(super) fn new(node: String) -> Self {
-        Self(node.into_boxed_str())
+        Self(node.into())
     }
 
     pub fn as_str(&self) -> &str {

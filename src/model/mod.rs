@@ -17,7 +17,9 @@ mod window;
 pub use address::Address;
 pub use display_name::DisplayName;
 pub use host::{GivenHost, Host, HostFault, HostFaults, HostField, HostId, HostSet, SENTINEL_HOST};
-pub use instance::{Details, Flavor, Instance, InstanceId, Label, Owner, OwnerRank, Shape, Size};
+pub use instance::{
+    Details, Flavor, Instance, InstanceId, Label, Labels, Owner, OwnerRank, Shape, Size,
+};
 pub use metric::{Datapoint, KeyFault, MetricKey, MetricNode, MetricPart, Series};
 pub use rows::{CloudRow, FlavorRow, GapRow, ListedRow, SegmentRow, UserRow};
 pub use sample::{

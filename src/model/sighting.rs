@@ -40,6 +40,8 @@ pub struct Sighting {
     began: i64,
     ended: i64,
     instances: Vec<Instance>,
+    /// Where each stands among the instances.
+    places: HashMap<InstanceId, usize>,
     departed: Vec<Departure>,
     events: HashMap<InstanceId, Vec<Event>>,
 }
@@ -74,26 +76,26 @@ impl Sighting {
             one.at = one.at.filter(sane);
             departed.entry(one.id.clone()).or_insert(one);
         }
-        let mut instances = HashMap::with_capacity(given.len());
-        for mut one in given {
-            one.created = one.created.filter(sane);
-            match departed.get_mut(&one.id) {
-                // A record from before the deletion still has its metadata.
-                Some(departure) => departure.record = Some(one),
-                None => drop(instances.entry(one.id.clone()).or_insert(one)),
-            }
+        let mut instances = given;
+        instances.iter_mut().for_each(|one| one.created = one.created.filter(sane));
+        let leaves = |one: &mut Instance| departed.contains_key(&one.id);
+        for one in instances.extract_if(.., leaves).collect::<Vec<_>>() {
+            // A record from before the deletion still has its metadata.
+            departed.entry(one.id.clone()).and_modify(|gone| gone.record = Some(one));
         }
         let mut events: HashMap<InstanceId, Vec<Event>> = HashMap::new();
         for event in told.into_iter().filter(|event| sane(&event.at)) {
             events.entry(event.id.clone()).or_default().push(event);
         }
         events.values_mut().for_each(|list| list.sort_by_key(|event| (event.at, event.kind)));
-        let mut instances: Vec<_> = instances.into_values().collect();
-        instances.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        // Stable: of an id that is there twice the first comes first.
+        instances.sort_by(|a, b| a.id.cmp(&b.id));
+        instances.dedup_by(|later, first| later.id == first.id);
         let mut departed: Vec<_> = departed.into_values().collect();
         departed.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         let ended = ended.max(began);
-        Ok(Self { cloud: cloud.into(), began, ended, instances, departed, events })
+        let places = places(&instances);
+        Ok(Self { cloud: cloud.into(), began, ended, instances, places, departed, events })
     }
 
     /// The listing with these records beside its own; of an id that it names
@@ -107,6 +109,7 @@ impl Sighting {
         }
         self.instances.extend(known.into_values());
         self.instances.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        self.places = places(&self.instances);
         self
     }
 
@@ -115,7 +118,7 @@ impl Sighting {
     }
 
     pub fn instance(&self, id: &InstanceId) -> Option<&Instance> {
-        self.instances.binary_search_by(|one| one.id.cmp(id)).ok().map(|at| &self.instances[at])
+        self.places.get(id).map(|at| &self.instances[*at])
     }
 
     pub fn is_departed(&self, id: &InstanceId) -> bool {
@@ -153,6 +156,10 @@ impl Sighting {
             .map(|one| (&one.id, one.record.as_ref().and_then(|record| record.created)));
         self.instances.iter().map(|one| (&one.id, one.created)).chain(departed)
     }
+}
+
+fn places(instances: &[Instance]) -> HashMap<InstanceId, usize> {
+    instances.iter().enumerate().map(|(at, one)| (one.id.clone(), at)).collect()
 }
 
 #[cfg(test)]

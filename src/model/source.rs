@@ -1,5 +1,6 @@
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Who owns a set of hosts. Each source replaces its own set only.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -7,7 +8,7 @@ pub enum Source {
     /// The callers of the Thrift door, together.
     Rpc,
     /// One cloud, by its name in the configuration.
-    Cloud(Box<str>),
+    Cloud(Arc<str>),
 }
 
 impl fmt::Display for Source {

@@ -6,7 +6,7 @@ pub mod ec2;
 pub mod http;
 pub mod openstack;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,7 +22,7 @@ pub struct Question {
     /// What lived in this cloud at that time. Of those that its walk does not
     /// show, a provider asks the cloud whether they are gone, as far as its
     /// bounds allow.
-    pub living: BTreeSet<InstanceId>,
+    pub living: HashSet<InstanceId>,
     /// Of which the last listings had no record that could be read, and when
     /// the last one began that had: what happened to them since then was not
     /// told yet.

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::ledger::{Changes, View};
+use crate::ledger::{Changes, Roster, View};
 use crate::model::{CloudRow, FlavorRow, GapRow, ListedRow, SegmentRow, Sighting, UserRow, Window};
 
 pub use config::{Config, Target, Tls};
@@ -67,7 +67,9 @@ pub trait Store: Send + Sync {
 
     /// What the ledger knows that bears on the sighting.
     async fn view(&self, sighting: &Sighting) -> Result<View, Error>;
-    /// What the ledger has of a cloud that is not gone.
+    /// The ids of what the ledger has of a cloud that is not gone.
+    async fn roster(&self, cloud: &str) -> Result<Roster, Error>;
+    /// The same with all that is known of them.
     async fn living(&self, cloud: &str) -> Result<View, Error>;
     /// Keeps what a sighting changes, all or nothing. `run` names it: where it
     /// is not known whether a commit arrived, the same may be applied again.

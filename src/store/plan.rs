@@ -7,16 +7,16 @@ use crate::model::{Details, Label, Moment, OwnerRank, Segment, Shape, Size, Time
 
 /// A row of the table `instance`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct InstanceRow {
+pub(super) struct InstanceRow<'c> {
     pub id: i64,
-    pub key: String,
+    pub key: &'c str,
     pub incarnation: i64,
     pub created: Option<i64>,
     pub account: i64,
     pub owner_rank: i64,
-    pub name: String,
-    pub image: String,
-    pub status: String,
+    pub name: &'c str,
+    pub image: &'c str,
+    pub status: &'c str,
     pub addresses: String,
     pub missing_since: Option<i64>,
     pub missing_noticed: Option<i64>,
@@ -68,11 +68,11 @@ pub(super) struct Ground {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Plan {
+pub(super) struct Plan<'c> {
     /// What ends; before anything else, as an id may live on in another row.
-    pub ended: Vec<InstanceRow>,
-    pub updated: Vec<InstanceRow>,
-    pub inserted: Vec<InstanceRow>,
+    pub ended: Vec<InstanceRow<'c>>,
+    pub updated: Vec<InstanceRow<'c>>,
+    pub inserted: Vec<InstanceRow<'c>>,
     pub segments_updated: Vec<KeptRow>,
     pub segments_inserted: Vec<KeptRow>,
     /// The greatest one given.
@@ -110,9 +110,9 @@ impl Names {
     }
 }
 
-impl Plan {
+impl<'c> Plan<'c> {
     /// Absent where the ground lacks a name, which no caller lets happen.
-    pub(super) fn of(changes: &Changes, ground: &Ground) -> Option<Self> {
+    pub(super) fn of(changes: &'c Changes, ground: &Ground) -> Option<Self> {
         let mut whole: HashMap<i64, Vec<KeptRow>> = HashMap::new();
         for row in &ground.segments {
             whole.entry(row.instance).or_default().push(row.clone());
@@ -135,15 +135,15 @@ impl Plan {
     }
 }
 
-struct Maker<'a> {
+struct Maker<'a, 'c> {
     ground: &'a Ground,
-    plan: Plan,
+    plan: Plan<'c>,
     last_instance: i64,
     last_segment: i64,
 }
 
-impl Maker<'_> {
-    fn appeared(&mut self, new: &NewInstance) -> Option<()> {
+impl<'c> Maker<'_, 'c> {
+    fn appeared(&mut self, new: &'c NewInstance) -> Option<()> {
         let instance = &new.instance;
         self.last_instance += 1;
         let id = self.last_instance;
@@ -163,7 +163,7 @@ impl Maker<'_> {
         Some(())
     }
 
-    fn touched(&mut self, touched: &Touched, kept: Vec<KeptRow>) -> Option<()> {
+    fn touched(&mut self, touched: &'c Touched, kept: Vec<KeptRow>) -> Option<()> {
         let Touched { before, after, .. } = touched;
         let account = self.account(after.owner.name())?;
         let mut last_segment = before.segment.as_ref().map(|kept| kept.id);
@@ -265,13 +265,13 @@ impl Maker<'_> {
 }
 
 /// A row without its creation and its last segment.
-fn instance_row(
+fn instance_row<'c>(
     id: i64,
-    (key, incarnation): (&str, i64),
+    (key, incarnation): (&'c str, i64),
     (account, rank): (i64, OwnerRank),
-    details: &Details,
+    details: &'c Details,
     presence: Presence,
-) -> InstanceRow {
+) -> InstanceRow<'c> {
     let addresses: Vec<_> = details.addresses().iter().map(|one| one.as_str()).collect();
     let (missing, gone) = match presence {
         Presence::Here => (None, None),
@@ -280,7 +280,7 @@ fn instance_row(
     };
     InstanceRow {
         id,
-        key: key.to_owned(),
+        key,
         incarnation,
         created: None,
         account,
@@ -289,9 +289,9 @@ fn instance_row(
             OwnerRank::UserName => 1,
             OwnerRank::Creator => 2,
         },
-        name: details.name.to_string(),
-        image: details.image.to_string(),
-        status: details.status.to_string(),
+        name: details.name.as_str(),
+        image: details.image.as_str(),
+        status: details.status.as_str(),
         addresses: addresses.join(" "),
         missing_since: missing.map(|missing| missing.0),
         missing_noticed: missing.map(|missing| missing.1),

@@ -207,6 +207,7 @@ impl Appliance {
         let mut command = Command::new(BINARY);
         command.arg("--config").arg(self.config()).arg("serve");
         command.current_dir(&self.workplace).env_clear().envs(env.iter().copied());
+        command.envs(variables_of_the_unit());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.account.apply(&mut command);
@@ -400,4 +401,11 @@ pub fn fleet(count: usize) -> Vec<GivenHost> {
     (0..count)
         .map(|n| given(&format!("h{n:05}"), &format!("127.0.{}.{}", n / 250, 1 + n % 250)))
         .collect()
+}
+
+/// What systemd puts into its environment.
+pub fn variables_of_the_unit() -> impl Iterator<Item = (&'static str, &'static str)> {
+    const UNIT: &str = include_str!("../../systemd/weather-balloon.service");
+    let settings = UNIT.lines().filter_map(|line| line.strip_prefix("Environment="));
+    settings.flat_map(str::split_ascii_whitespace).filter_map(|one| one.split_once('='))
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weather_balloon::ledger::{Changes, Rhythm, reconcile};
+use weather_balloon::ledger::{Changes, Missing, Presence, Rhythm, Roster, View, reconcile};
 use weather_balloon::model::{
     Address, Departure, Details, Event, EventKind, Flavor, Instance, InstanceId, Label, Owner,
     OwnerRank, SegmentRow, Shape, Sighting, Size,
@@ -23,6 +23,19 @@ use super::postgres::Postgres;
 
 pub const INTERVAL: u32 = 600;
 pub const LEASE: Duration = Duration::from_secs(600);
+
+/// Who lives in a view, and who of them is missing.
+pub fn roster_of(view: &View) -> Roster {
+    let missing = view.live.iter().filter_map(|(id, known)| match known.presence {
+        Presence::Missing { since, ends, .. } => Some(Missing { id: id.clone(), since, ends }),
+        Presence::Here | Presence::Gone { .. } => None,
+    });
+    Roster {
+        last: view.last,
+        living: view.live.keys().cloned().collect(),
+        missing: missing.collect(),
+    }
+}
 
 /// One of the two stores, empty and leased.
 pub struct Ground {
@@ -71,7 +84,18 @@ impl Ground {
         let kept = Arc::new(changes.clone());
         let applied = self.store.apply(&self.lease, run, kept).await.unwrap();
         assert!(matches!(applied, Applied::Now(_)), "{run} had been applied before");
+        self.judge_roster(seen.cloud()).await;
         changes
+    }
+
+    /// The short answer says what the long one does.
+    async fn judge_roster(&self, cloud: &str) {
+        let mut told = self.store.roster(cloud).await.unwrap();
+        let mut right = roster_of(&self.store.living(cloud).await.unwrap());
+        for roster in [&mut told, &mut right] {
+            roster.missing.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        }
+        assert_eq!(told, right, "{}", self.name);
     }
 
     pub async fn would(&self, seen: &Sighting, now: i64) -> Changes {

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use weather_balloon::cloud::{CloudView, Clouds, HeldView, Role, Shown};
+use weather_balloon::cloud::{CloudView, Clouds, HeldView, Owners, Role, Shown};
 use weather_balloon::hosts::{self, Hosts};
 use weather_balloon::http::Services;
 use weather_balloon::ledger::{Rhythm, reconcile};
@@ -281,7 +281,11 @@ pub fn series(names: &[String]) -> Vec<Series> {
 
 /// The host of a cloud's n-th instance.
 fn instance_host(cloud: &str, n: usize) -> String {
-    format!("{cloud}_i-{:04x}", n * 37 + 4096)
+    format!("{cloud}_{}", instance(n))
+}
+
+fn instance(n: usize) -> String {
+    format!("i-{:04x}", n * 37 + 4096)
 }
 
 fn views(plan: &Plan) -> Vec<CloudView> {
@@ -289,11 +293,11 @@ fn views(plan: &Plan) -> Vec<CloudView> {
     let last = plan.clouds.len().saturating_sub(1);
     let view = |(place, (name, count)): (usize, &(String, usize))| {
         let owned = (0..*count).map(|n| {
-            let id = HostId::parse(&instance_host(name, n)).unwrap();
+            let id = InstanceId::parse(&instance(n)).unwrap();
             (id, Label::tame(&plan.owners[n % plan.owners.len()]))
         });
         let whole = CloudView {
-            owners: Arc::new(owned.collect()),
+            owners: Arc::new(Owners::new(name, owned.collect())),
             name: name.clone(),
             kind: "openstack".to_owned(),
             configured: true,

@@ -106,7 +106,8 @@ impl Ec2 {
         regions: &mut [Shown],
     ) -> Result<BTreeSet<InstanceId>, Error> {
         let shown: BTreeSet<_> = regions.iter().flat_map(Shown::ids).cloned().collect();
-        let absent: BTreeSet<_> = question.living.difference(&shown).cloned().collect();
+        let absent = question.living.iter().filter(|id| !shown.contains(*id));
+        let absent: BTreeSet<_> = absent.cloned().collect();
         if absent.is_empty() {
             return Ok(absent);
         }

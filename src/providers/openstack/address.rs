@@ -1,8 +1,10 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Deserialize;
 
+use super::record::Text;
 use crate::model::Address;
 
 /// A kind of address that may be checked: "floating", "fixed", "any" or
@@ -66,17 +68,18 @@ impl TryFrom<String> for Preference {
 }
 
 /// Nova's `addresses`, by network. What is not there is `null` to some clouds.
-pub(super) type Networks = BTreeMap<String, Vec<Port>>;
+pub(super) type Networks<'a> = BTreeMap<Text<'a>, Vec<Port<'a>>>;
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Port {
-    addr: String,
-    #[serde(rename = "OS-EXT-IPS:type")]
-    kind: Option<String>,
+pub(super) struct Port<'a> {
+    #[serde(borrow)]
+    addr: Cow<'a, str>,
+    #[serde(borrow, rename = "OS-EXT-IPS:type", default)]
+    kind: Option<Cow<'a, str>>,
 }
 
 /// What the preferences take, best first; an address is there once.
-pub(super) fn choose(networks: &Networks, preferences: &[Preference]) -> Vec<Address> {
+pub(super) fn choose(networks: &Networks<'_>, preferences: &[Preference]) -> Vec<Address> {
     let mut chosen = Vec::new();
     for preference in preferences {
         for (network, ports) in networks {

@@ -60,23 +60,29 @@ pub(super) async fn authenticate(http: &Client, access: &Access) -> Result<Grant
 
 fn refused(access: &Access, answer: &Answer) -> Error {
     let said = answers::said(answer, &[access.secret()]);
+    // Of an application credential that was deleted Keystone 22 says so with a
+    // 404; of a path that it does not know it says nothing of the kind.
+    let names_nobody = answer.status.as_u16() == 404 && said.contains("Could not find ");
     let error = match answer.status.as_u16() {
-        401 | 403 => Error::new(
+        404 if !names_nobody => not_there(answer, &said),
+        401 | 403 | 404 => Error::new(
             Blame::Credentials,
             format!(
                 "Keystone does not take the credentials{said}; check the user or the application credential, its project and its secret file"
             ),
         ),
-        400 | 404 | 405 => Error::new(
-            Blame::Configuration,
-            format!("Keystone's version 3 is not at auth_url (status {}{said})", answer.status),
-        ),
+        400 | 405 => not_there(answer, &said),
         429 => Error::new(Blame::Throttling, format!("Keystone wants to be asked later{said}")),
         status => {
             Error::new(Blame::Trouble, format!("Keystone answered with status {status}{said}"))
         }
     };
     error.retry_after(answer.retry_after())
+}
+
+fn not_there(answer: &Answer, said: &str) -> Error {
+    let told = format!("Keystone's version 3 is not at auth_url (status {}{said})", answer.status);
+    Error::new(Blame::Configuration, told)
 }
 
 /// The URL with more path behind it.

@@ -245,8 +245,10 @@ impl Round<'_> {
     async fn absent(&mut self) {
         let max = self.cloud.config.max_lookups;
         let living = &self.question.living;
-        let missing = living.iter().filter(|id| !self.found.names(id)).take(max);
-        let missing: Vec<_> = missing.cloned().collect();
+        let missing = living.iter().filter(|id| !self.found.names(id));
+        let mut missing: Vec<_> = missing.cloned().collect();
+        missing.sort_unstable();
+        missing.truncate(max);
         for some in missing.chunks(AT_ONCE) {
             let answers = join_all(some.iter().map(|id| self.ask_for(id))).await;
             for (id, outcome) in some.iter().zip(answers) {

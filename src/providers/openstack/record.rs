@@ -1,15 +1,16 @@
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::address::{self, Networks, Preference};
 use super::config::Config;
 use super::pages::Page;
 use super::time;
-use crate::model::{Details, Flavor, InstanceId, Label, Owner, OwnerRank, Shape, Size};
+use crate::model::{Details, Flavor, InstanceId, Label, Labels, Owner, OwnerRank, Shape, Size};
 use crate::providers::Skipped;
 
 /// What a server's record says, before its flavor and its owner's name are
@@ -52,9 +53,8 @@ pub(super) struct Reader {
 }
 
 #[derive(Deserialize)]
-struct ServersPage<'a> {
-    #[serde(borrow)]
-    servers: Vec<&'a RawValue>,
+struct ServersPage<T> {
+    servers: Vec<T>,
     #[serde(default)]
     servers_links: Vec<Link>,
 }
@@ -73,6 +73,24 @@ pub(super) fn next_of(links: Vec<Link>) -> Option<String> {
 struct OneServer<'a> {
     #[serde(borrow)]
     server: &'a RawValue,
+}
+
+/// Text that is not copied where it needs no unescaping.
+#[derive(Debug, Default, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Borrow<str> for Text<'_> {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::ops::Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
 #[derive(Deserialize)]
@@ -100,29 +118,64 @@ struct Form<'a> {
     #[serde(borrow)]
     user_id: Cow<'a, str>,
     #[serde(borrow, default)]
-    metadata: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
-    flavor: FlavorForm,
-    #[serde(default)]
-    addresses: Option<Networks>,
+    metadata: BTreeMap<Text<'a>, Text<'a>>,
+    #[serde(borrow)]
+    flavor: FlavorForm<'a>,
+    #[serde(borrow, default)]
+    addresses: Option<Networks<'a>>,
     #[serde(borrow, default)]
     image: Option<ImageForm<'a>>,
 }
 
 #[derive(Deserialize)]
-struct FlavorForm {
-    id: Option<String>,
-    original_name: Option<String>,
+struct FlavorForm<'a> {
+    #[serde(borrow, default)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    original_name: Option<Cow<'a, str>>,
     vcpus: Option<u64>,
     ram: Option<u64>,
     disk: Option<u64>,
 }
 
-/// A server that boots from a volume has the empty text.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ImageForm<'a> {
-    Image { id: String },
-    Text(#[serde(borrow)] Cow<'a, str>),
+/// The image's id. A server that boots from a volume has the empty text where
+/// others have an object.
+struct ImageForm<'a>(Text<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for ImageForm<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(ImageVisitor)
+    }
+}
+
+struct ImageVisitor;
+
+impl<'de> Visitor<'de> for ImageVisitor {
+    type Value = ImageForm<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an image or a text")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(ImageForm(Text(Cow::Borrowed(text))))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(ImageForm(Text(Cow::Owned(text.to_owned()))))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut id = None;
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            if &*key == "id" {
+                id = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        id.map(ImageForm).ok_or_else(|| A::Error::missing_field("id"))
+    }
 }
 
 impl Reader {
@@ -137,34 +190,48 @@ impl Reader {
     /// A record that cannot be read is left out alone; one without a readable
     /// id fails the page.
     pub(super) fn page(&self, body: &[u8]) -> serde_json::Result<Page<Record>> {
-        let page: ServersPage = serde_json::from_slice(body)?;
-        let items =
-            page.servers.into_iter().map(|raw| self.record(raw)).collect::<Result<_, _>>()?;
-        Ok(Page { items, next: next_of(page.servers_links) })
+        // Once, not text by text.
+        let body = std::str::from_utf8(body).map_err(serde_json::Error::custom)?;
+        let mut labels = Labels::default();
+        // A page of which every record can be read is read once.
+        if let Ok(ServersPage { servers, servers_links }) =
+            serde_json::from_str::<ServersPage<Form>>(body)
+        {
+            let records = servers.iter().map(|form| self.found(form, &mut labels));
+            let items = records.collect::<Result<_, _>>()?;
+            return Ok(Page { items, next: next_of(servers_links) });
+        }
+        let page: ServersPage<&RawValue> = serde_json::from_str(body)?;
+        let records = page.servers.into_iter().map(|raw| self.record(raw, &mut labels));
+        Ok(Page { items: records.collect::<Result<_, _>>()?, next: next_of(page.servers_links) })
     }
 
     /// The answer to a question for one server.
     pub(super) fn single(&self, body: &[u8]) -> serde_json::Result<Record> {
-        self.record(serde_json::from_slice::<OneServer>(body)?.server)
+        let raw = serde_json::from_slice::<OneServer>(body)?.server;
+        self.record(raw, &mut Labels::default())
     }
 
-    fn record(&self, raw: &RawValue) -> serde_json::Result<Record> {
-        let (id, outcome) = match serde_json::from_str::<Form>(raw.get()) {
-            Ok(form) => (form.id.to_string(), self.server(&form)),
+    fn record(&self, raw: &RawValue, labels: &mut Labels) -> serde_json::Result<Record> {
+        match serde_json::from_str::<Form>(raw.get()) {
+            Ok(form) => self.found(&form, labels),
             Err(fault) => {
-                let id = serde_json::from_str::<IdForm>(raw.get())?.id.to_string();
-                (id, Err(unreadable(raw.get(), &fault)))
+                let id = id_of(&serde_json::from_str::<IdForm>(raw.get())?.id)?;
+                let reason = Label::tame(&unreadable(raw.get(), &fault));
+                Ok(Err(Skipped { id, reason }))
             }
-        };
-        let id = InstanceId::parse(&id)
-            .map_err(|fault| serde::de::Error::custom(format!("a server's id {fault}")))?;
-        Ok(match outcome {
+        }
+    }
+
+    fn found(&self, form: &Form<'_>, labels: &mut Labels) -> serde_json::Result<Record> {
+        let id = id_of(&form.id)?;
+        Ok(match self.server(form, labels) {
             Ok(server) => Ok((id, server)),
             Err(reason) => Err(Skipped { id, reason: Label::tame(&reason) }),
         })
     }
 
-    fn server(&self, form: &Form<'_>) -> Result<Server, String> {
+    fn server(&self, form: &Form<'_>, labels: &mut Labels) -> Result<Server, String> {
         // Nova says this of servers whose part of the cloud is down.
         if form.status == "UNKNOWN" {
             return Err("its state is UNKNOWN".to_owned());
@@ -173,20 +240,16 @@ impl Reader {
         let networks = form.addresses.as_ref();
         let addresses =
             networks.map(|networks| address::choose(networks, &self.addresses)).unwrap_or_default();
-        let image = match &form.image {
-            Some(ImageForm::Image { id }) => id,
-            Some(ImageForm::Text(text)) => text.as_ref(),
-            None => "",
-        };
+        let image = form.image.as_ref().map_or("", |image| &image.0);
         let name = form.name.as_deref().unwrap_or_default();
         let creator = self
             .owner_keys
             .iter()
             .filter_map(|key| form.metadata.get(key.as_str()))
-            .find_map(|name| Owner::new(OwnerRank::Creator, name));
+            .find_map(|name| Owner::named(OwnerRank::Creator, labels.tame(name)));
         let gone = matches!(&*form.status, "DELETED" | "SOFT_DELETED");
         let ended = form.terminated_at.as_deref().or(form.updated.as_deref().filter(|_| gone));
-        let user_id = Label::tame(&form.user_id);
+        let user_id = labels.tame(&form.user_id);
         if creator.is_none() && user_id.is_empty() {
             return Err("it has no user".to_owned());
         }
@@ -194,8 +257,8 @@ impl Reader {
             created: Some(created),
             creator,
             user_id,
-            details: Details::new(name, image, &form.status, addresses),
-            kind: form.flavor.kind()?,
+            details: Details::new(name, labels.tame(image), labels.tame(&form.status), addresses),
+            kind: form.flavor.kind(labels)?,
             counted: self.counted.iter().any(|state| *state == form.status),
             fate: if gone { Fate::Gone(ended.and_then(time::parse)) } else { Fate::Lives },
             busy: form.task.is_some(),
@@ -203,18 +266,23 @@ impl Reader {
     }
 }
 
-impl FlavorForm {
-    fn kind(&self) -> Result<Kind, String> {
+impl FlavorForm<'_> {
+    fn kind(&self, labels: &mut Labels) -> Result<Kind, String> {
         let size = Size::new(self.vcpus, self.ram, self.disk);
         match (&self.original_name, &self.id) {
             (Some(name), _) => {
-                let name = Label::tame(name);
+                let name = labels.tame(name);
                 Ok(Kind::Embedded(Shape { flavor: Flavor { key: name.clone(), name }, size }))
             }
-            (None, Some(id)) => Ok(Kind::ById(Label::tame(id))),
+            (None, Some(id)) => Ok(Kind::ById(labels.tame(id))),
             (None, None) => Err("its flavor has neither a name nor an id".to_owned()),
         }
     }
+}
+
+fn id_of(text: &str) -> serde_json::Result<InstanceId> {
+    InstanceId::parse(text)
+        .map_err(|fault| serde_json::Error::custom(format!("a server's id {fault}")))
 }
 
 fn unreadable(text: &str, fault: &serde_json::Error) -> String {
@@ -304,11 +372,34 @@ mod tests {
     }
 
     #[test]
+    fn beside_a_bad_record_the_others_are_what_they_are_alone() {
+        let form = serde_json::json!({
+            "id": "i-1", "status": "ACTIVE", "created": "2026-11-22T13:57:39Z", "user_id": "u",
+            "flavor": {"id": "7"}, "image": {"id": "caf\u{e9}", "links": [{"a": 1}]},
+            "metadata": {"\u{1F388}": "\"", "creator": "c\"d"},
+            "addresses": {"n\"": [{"addr": "10.0.0.1", "OS-EXT-IPS:type": "fixed"}]},
+        });
+        let page = |servers: serde_json::Value| {
+            let body = serde_json::json!({"servers": servers}).to_string();
+            reader().page(body.as_bytes()).unwrap().items
+        };
+        let alone = page(serde_json::json!([form]));
+        let beside = page(serde_json::json!([form, {"id": "i-2"}]));
+        assert_eq!(format!("{:?}", alone[0]), format!("{:?}", beside[0]));
+        let (_, server) = alone[0].as_ref().unwrap();
+        assert_eq!(server.details.image.as_str(), "café");
+        assert_eq!(server.creator.as_ref().unwrap().name(), "c\"d");
+        assert_eq!(server.details.addresses().len(), 1);
+        assert!(beside[1].as_ref().is_err_and(|skipped| skipped.id.as_str() == "i-2"));
+    }
+
+    #[test]
     fn without_an_id_the_page_fails() {
         for id in [serde_json::json!(5), serde_json::json!(null), "".into(), "a\nb".into()] {
             assert!(read(|form| form["id"] = id.clone()).is_err(), "{id}");
         }
         assert!(reader().page(b"{}").is_err());
         assert!(reader().page(b"{\"servers\": [7]}").is_err());
+        assert!(reader().page(b"{\"servers\": [], \"x\": \"\xff\"}").is_err());
     }
 }

@@ -6,13 +6,15 @@ mod server;
 mod whole;
 mod write;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::kept::named;
 use super::{Applied, Config, Error, Lease, Store};
-use crate::ledger::{Changes, View};
+use crate::ledger::{Changes, Roster, View};
 use crate::model::{CloudRow, FlavorRow, GapRow, ListedRow, SegmentRow, Sighting, UserRow, Window};
 use server::Server;
 
@@ -101,16 +103,24 @@ impl Store for PostgresStore {
     }
 
     async fn view(&self, sighting: &Sighting) -> Result<View, Error> {
-        let named: Vec<_> = sighting.named().map(|(id, created)| (id.as_str(), created)).collect();
+        let named = named(sighting);
         let mut lent = self.server.lend().await?;
         let view = self.server.several(read::view(lent.client(), sighting.cloud(), &named)).await?;
         lent.done();
         view
     }
 
+    async fn roster(&self, cloud: &str) -> Result<Roster, Error> {
+        let mut lent = self.server.lend().await?;
+        let roster = self.server.several(read::roster(lent.client(), cloud)).await?;
+        lent.done();
+        roster
+    }
+
     async fn living(&self, cloud: &str) -> Result<View, Error> {
         let mut lent = self.server.lend().await?;
-        let view = self.server.several(read::view(lent.client(), cloud, &[])).await?;
+        let none = HashMap::new();
+        let view = self.server.several(read::view(lent.client(), cloud, &none)).await?;
         lent.done();
         view
     }

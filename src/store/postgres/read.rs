@@ -1,13 +1,18 @@
 use std::collections::HashMap;
+use std::pin::pin;
 
-use deadpool_postgres::Object;
+use deadpool_postgres::{Object, Transaction};
 use futures_util::TryStreamExt;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{IsolationLevel, Row, Transaction};
+use tokio_postgres::{IsolationLevel, Row};
 
-use crate::ledger::View;
-use crate::model::{CloudRow, FlavorRow, GapRow, ListedRow, SegmentRow, UserRow, Window};
-use crate::store::kept::{self, COLUMNS, CloudState, KnownRow, LastRow, TABLES};
+use crate::ledger::{Roster, View};
+use crate::model::{
+    CloudRow, FlavorRow, GapRow, InstanceId, ListedRow, SegmentRow, UserRow, Window,
+};
+use crate::store::kept::{
+    self, COLUMNS, CloudState, KnownRow, LastRow, ROSTER, Reading, RosterRow, TABLES,
+};
 use crate::store::{Error, MAX_GAPS, PAGE};
 
 type Asked<T> = Result<T, tokio_postgres::Error>;
@@ -138,67 +143,90 @@ pub(super) async fn listed(db: &Object) -> Asked<Vec<ListedRow>> {
         .collect()
 }
 
+pub(super) async fn roster(db: &mut Object, cloud: &str) -> Asked<Result<Roster, Error>> {
+    let tx = one_moment(db).await?;
+    let Some((id, state)) = cloud_state(&tx, cloud).await? else {
+        return Ok(Ok(Roster::default()));
+    };
+    let mut roster = Roster { last: state.last(), ..Roster::default() };
+    let query = format!("SELECT {ROSTER} FROM instance WHERE cloud = $1 AND gone_at IS NULL");
+    let entered = each(&tx, &query, &[&id], |row| {
+        let row = RosterRow {
+            id: row.try_get(0)?,
+            key: row.try_get(1)?,
+            missing_since: row.try_get(2)?,
+            missing_ends: row.try_get(3)?,
+        };
+        Ok(kept::enter(&mut roster, &row))
+    })
+    .await?;
+    Ok(entered.map(|()| roster))
+}
+
 /// `named`: the ids, with their creation, whose gone incarnations matter.
 pub(super) async fn view(
     db: &mut Object,
     cloud: &str,
-    named: &[(&str, Option<i64>)],
+    named: &HashMap<InstanceId, Option<i64>>,
 ) -> Asked<Result<View, Error>> {
-    // All queries see one moment.
-    let tx = db
-        .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .await?;
-    let found = tx
-        .query_opt(
-            "SELECT id, listing, listed_at, noticed_at FROM cloud WHERE name = $1",
-            &[&cloud],
-        )
-        .await?;
-    let Some(row) = found else {
-        return Ok(kept::view(cloud, CloudState::default(), Vec::new(), Vec::new()));
-    };
-    let id: i64 = row.try_get(0)?;
+    let tx = one_moment(db).await?;
+    let found = cloud_state(&tx, cloud).await?;
+    let state = found.map(|(_, state)| state).unwrap_or_default();
+    let mut reading = Reading::new(cloud, state, named);
+    let Some((id, _)) = found else { return Ok(Ok(reading.done())) };
+    let living = format!("SELECT {COLUMNS} FROM {TABLES} WHERE i.cloud = $1 AND i.gone_at IS NULL");
+    let read = each(&tx, &living, &[&id], |row| Ok(reading.live(known_row(row)?))).await?;
+    if let Err(fault) = read {
+        return Ok(Err(fault));
+    }
+    let departed = format!(
+        "SELECT {COLUMNS} FROM {TABLES}
+         WHERE i.cloud = $1 AND i.key = ANY($2) AND i.gone_at IS NOT NULL"
+    );
+    for keys in reading.others().chunks(PAGE) {
+        let take = |row: &Row| Ok(reading.gone(known_row(row)?));
+        if let Err(fault) = each(&tx, &departed, &[&id, &keys], take).await? {
+            return Ok(Err(fault));
+        }
+    }
+    tx.commit().await?;
+    Ok(Ok(reading.done()))
+}
+
+/// All its queries see one moment.
+async fn one_moment(db: &mut Object) -> Asked<Transaction<'_>> {
+    let transaction = db.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+    transaction.read_only(true).start().await
+}
+
+async fn cloud_state(tx: &Transaction<'_>, cloud: &str) -> Asked<Option<(i64, CloudState)>> {
+    const QUERY: &str = "SELECT id, listing, listed_at, noticed_at FROM cloud WHERE name = $1";
+    let Some(row) = tx.query_opt(QUERY, &[&cloud]).await? else { return Ok(None) };
     let state = CloudState {
         listing: row.try_get(1)?,
         listed_at: row.try_get(2)?,
         noticed_at: row.try_get(3)?,
     };
-    let living = format!("SELECT {COLUMNS} FROM {TABLES} WHERE i.cloud = $1 AND i.gone_at IS NULL");
-    let live = known_rows(&tx, &living, &[&id]).await?;
-    let lives: HashMap<&str, Option<i64>> =
-        live.iter().map(|row| (row.key.as_str(), row.created)).collect();
-    // Most ids of a listing are those of the living.
-    let others: Vec<&str> = named
-        .iter()
-        .filter(|(key, created)| lives.get(key).is_none_or(|lives| lives != created))
-        .map(|(key, _)| *key)
-        .collect();
-    let departed = format!(
-        "SELECT {COLUMNS} FROM {TABLES}
-         WHERE i.cloud = $1 AND i.key = ANY($2) AND i.gone_at IS NOT NULL"
-    );
-    let mut gone = Vec::new();
-    for keys in others.chunks(PAGE) {
-        gone.extend(known_rows(&tx, &departed, &[&id, &keys]).await?);
-    }
-    tx.commit().await?;
-    Ok(kept::view(cloud, state, live, gone))
+    Ok(Some((row.try_get(0)?, state)))
 }
 
 /// Row by row: a large cloud's answer is not held twice.
-async fn known_rows(
+async fn each(
     tx: &Transaction<'_>,
     query: &str,
     values: &[&(dyn ToSql + Sync)],
-) -> Asked<Vec<KnownRow>> {
-    let rows = tx.query_raw(query, values.iter().copied()).await?;
-    rows.and_then(|row| std::future::ready(known_row(&row))).try_collect().await
+    mut take: impl FnMut(&Row) -> Asked<Result<(), Error>>,
+) -> Asked<Result<(), Error>> {
+    let mut rows = pin!(tx.query_raw(query, values.iter().copied()).await?);
+    while let Some(row) = rows.try_next().await? {
+        if let Err(fault) = take(&row)? {
+            return Ok(Err(fault));
+        }
+    }
+    Ok(Ok(()))
 }
 
-fn known_row(row: &Row) -> Asked<KnownRow> {
+fn known_row(row: &Row) -> Asked<KnownRow<'_>> {
     let segment = match row.try_get(15)? {
         None => None,
         Some(id) => Some(LastRow {

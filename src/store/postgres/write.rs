@@ -51,14 +51,18 @@ const INSERT_SEGMENTS: &str =
         $11::bigint[], $12::bigint[], $13::boolean[], $14::bigint[])
         AS v";
 
-pub(super) async fn write_instances(tx: &Transaction<'_>, cloud: i64, plan: &Plan) -> Asked<()> {
+pub(super) async fn write_instances(
+    tx: &Transaction<'_>,
+    cloud: i64,
+    plan: &Plan<'_>,
+) -> Asked<()> {
     // Apart and in this order: what ends lets go of its id.
     for rows in plan.ended.chunks(BATCH).chain(plan.updated.chunks(BATCH)) {
         tx.execute(UPDATE_INSTANCES, &InstanceColumns::of(rows).values()).await?;
     }
     for rows in plan.inserted.chunks(BATCH) {
         let columns = InstanceColumns::of(rows);
-        let keys: Vec<&str> = rows.iter().map(|row| row.key.as_str()).collect();
+        let keys: Vec<&str> = rows.iter().map(|row| row.key).collect();
         let incarnations: Vec<i64> = rows.iter().map(|row| row.incarnation).collect();
         let mut values = columns.values().to_vec();
         values.extend::<[&(dyn ToSql + Sync); 3]>([&keys, &incarnations, &cloud]);
@@ -67,7 +71,7 @@ pub(super) async fn write_instances(tx: &Transaction<'_>, cloud: i64, plan: &Pla
     Ok(())
 }
 
-pub(super) async fn write_segments(tx: &Transaction<'_>, cloud: i64, plan: &Plan) -> Asked<()> {
+pub(super) async fn write_segments(tx: &Transaction<'_>, cloud: i64, plan: &Plan<'_>) -> Asked<()> {
     for rows in plan.segments_updated.chunks(BATCH) {
         tx.execute(UPDATE_SEGMENTS, &SegmentColumns::of(rows).values()).await?;
     }
@@ -99,15 +103,15 @@ struct InstanceColumns<'a> {
 }
 
 impl<'a> InstanceColumns<'a> {
-    fn of(rows: &'a [InstanceRow]) -> Self {
+    fn of(rows: &'a [InstanceRow<'_>]) -> Self {
         Self {
             id: rows.iter().map(|row| row.id).collect(),
             created: rows.iter().map(|row| row.created).collect(),
             account: rows.iter().map(|row| row.account).collect(),
             owner_rank: rows.iter().map(|row| row.owner_rank).collect(),
-            name: rows.iter().map(|row| row.name.as_str()).collect(),
-            image: rows.iter().map(|row| row.image.as_str()).collect(),
-            status: rows.iter().map(|row| row.status.as_str()).collect(),
+            name: rows.iter().map(|row| row.name).collect(),
+            image: rows.iter().map(|row| row.image).collect(),
+            status: rows.iter().map(|row| row.status).collect(),
             addresses: rows.iter().map(|row| row.addresses.as_str()).collect(),
             missing_since: rows.iter().map(|row| row.missing_since).collect(),
             missing_noticed: rows.iter().map(|row| row.missing_noticed).collect(),

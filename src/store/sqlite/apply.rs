@@ -225,7 +225,7 @@ fn kept_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<KeptRow> {
     })
 }
 
-fn write_instances(tx: &Transaction<'_>, cloud: i64, plan: &Plan) -> rusqlite::Result<()> {
+fn write_instances(tx: &Transaction<'_>, cloud: i64, plan: &Plan<'_>) -> rusqlite::Result<()> {
     let mut update = tx.prepare_cached(
         "UPDATE instance SET created = ?2, account = ?3, owner_rank = ?4, name = ?5, image = ?6,
             status = ?7, addresses = ?8, missing_since = ?9, missing_noticed = ?10,
@@ -249,7 +249,7 @@ fn write_instances(tx: &Transaction<'_>, cloud: i64, plan: &Plan) -> rusqlite::R
     Ok(())
 }
 
-fn instance_values(row: &InstanceRow) -> [&dyn ToSql; 14] {
+fn instance_values<'a>(row: &'a InstanceRow<'_>) -> [&'a dyn ToSql; 14] {
     [
         &row.id,
         &row.created,
@@ -268,7 +268,7 @@ fn instance_values(row: &InstanceRow) -> [&dyn ToSql; 14] {
     ]
 }
 
-fn write_segments(tx: &Transaction<'_>, cloud: i64, plan: &Plan) -> rusqlite::Result<()> {
+fn write_segments(tx: &Transaction<'_>, cloud: i64, plan: &Plan<'_>) -> rusqlite::Result<()> {
     let mut update = tx.prepare_cached(
         "UPDATE segment SET revision = ?2, account = ?3, flavor = ?4, vcpus = ?5, memory_mib = ?6,
             disk_gib = ?7, counted = ?8, begins = ?9, begins_by = ?10, ends = ?11, ends_by = ?12,

@@ -5,6 +5,7 @@ mod check;
 mod read;
 mod whole;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,9 +15,10 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use rusqlite::{Connection, ErrorCode};
 
+use super::kept::named;
 use super::{Applied, Error, Lease, MIGRATION_TIMEOUT, Store};
 use crate::disk;
-use crate::ledger::{Changes, View};
+use crate::ledger::{Changes, Roster, View};
 use crate::model::{CloudRow, FlavorRow, GapRow, ListedRow, SegmentRow, Sighting, UserRow, Window};
 use crate::sqlite::{self, Database};
 
@@ -105,14 +107,18 @@ impl Store for SqliteStore {
 
     async fn view(&self, sighting: &Sighting) -> Result<View, Error> {
         let cloud = sighting.cloud().to_owned();
-        let named: Vec<_> =
-            sighting.named().map(|(id, created)| (id.as_str().to_owned(), created)).collect();
+        let named = named(sighting);
         self.read(move |db| read::view(db, &cloud, &named)).await?
+    }
+
+    async fn roster(&self, cloud: &str) -> Result<Roster, Error> {
+        let cloud = cloud.to_owned();
+        self.read(move |db| read::roster(db, &cloud)).await?
     }
 
     async fn living(&self, cloud: &str) -> Result<View, Error> {
         let cloud = cloud.to_owned();
-        self.read(move |db| read::view(db, &cloud, &[])).await?
+        self.read(move |db| read::view(db, &cloud, &HashMap::new())).await?
     }
 
     async fn apply(

@@ -1,8 +1,14 @@
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::HashMap;
 
-use crate::ledger::View;
-use crate::model::{CloudRow, FlavorRow, GapRow, ListedRow, SegmentRow, UserRow, Window};
-use crate::store::kept::{self, COLUMNS, CloudState, KnownRow, LastRow, TABLES};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use crate::ledger::{Roster, View};
+use crate::model::{
+    CloudRow, FlavorRow, GapRow, InstanceId, ListedRow, SegmentRow, UserRow, Window,
+};
+use crate::store::kept::{
+    self, COLUMNS, CloudState, KnownRow, LastRow, ROSTER, Reading, RosterRow, TABLES,
+};
 use crate::store::{Error, MAX_GAPS, PAGE};
 
 pub(super) fn revision(db: &Connection) -> rusqlite::Result<i64> {
@@ -102,60 +108,87 @@ pub(super) fn listed(db: &Connection) -> rusqlite::Result<Vec<ListedRow>> {
     .collect()
 }
 
+pub(super) fn roster(db: &mut Connection, cloud: &str) -> rusqlite::Result<Result<Roster, Error>> {
+    let tx = db.transaction()?;
+    let Some((id, state)) = cloud_state(&tx, cloud)? else { return Ok(Ok(Roster::default())) };
+    let mut roster = Roster { last: state.last(), ..Roster::default() };
+    let mut statement = tx.prepare_cached(&format!(
+        "SELECT {ROSTER} FROM instance WHERE cloud = ?1 AND gone_at IS NULL"
+    ))?;
+    let mut rows = statement.query([id])?;
+    while let Some(row) = rows.next()? {
+        let row = RosterRow {
+            id: row.get(0)?,
+            key: text(row, 1)?,
+            missing_since: row.get(2)?,
+            missing_ends: row.get(3)?,
+        };
+        if let Err(fault) = kept::enter(&mut roster, &row) {
+            return Ok(Err(fault));
+        }
+    }
+    Ok(Ok(roster))
+}
+
 /// `named`: the ids, with their creation, whose gone incarnations matter.
 pub(super) fn view(
     db: &mut Connection,
     cloud: &str,
-    named: &[(String, Option<i64>)],
+    named: &HashMap<InstanceId, Option<i64>>,
 ) -> rusqlite::Result<Result<View, Error>> {
     let tx = db.transaction()?;
-    let found = tx
-        .prepare_cached("SELECT id, listing, listed_at, noticed_at FROM cloud WHERE name = ?1")?
+    let found = cloud_state(&tx, cloud)?;
+    let state = found.map(|(_, state)| state).unwrap_or_default();
+    let mut reading = Reading::new(cloud, state, named);
+    let Some((id, _)) = found else { return Ok(Ok(reading.done())) };
+    let mut living = tx.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM {TABLES} WHERE i.cloud = ?1 AND i.gone_at IS NULL"
+    ))?;
+    let mut rows = living.query([id])?;
+    while let Some(row) = rows.next()? {
+        if let Err(fault) = reading.live(known_row(row)?) {
+            return Ok(Err(fault));
+        }
+    }
+    let mut departed = tx.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM {TABLES}
+         WHERE i.cloud = ?1 AND i.key = ?2 AND i.gone_at IS NOT NULL"
+    ))?;
+    for key in reading.others() {
+        let mut rows = departed.query(params![id, key])?;
+        while let Some(row) = rows.next()? {
+            if let Err(fault) = reading.gone(known_row(row)?) {
+                return Ok(Err(fault));
+            }
+        }
+    }
+    Ok(Ok(reading.done()))
+}
+
+fn cloud_state(tx: &Transaction<'_>, cloud: &str) -> rusqlite::Result<Option<(i64, CloudState)>> {
+    tx.prepare_cached("SELECT id, listing, listed_at, noticed_at FROM cloud WHERE name = ?1")?
         .query_row([cloud], |row| {
             let state = CloudState {
                 listing: row.get(1)?,
                 listed_at: row.get(2)?,
                 noticed_at: row.get(3)?,
             };
-            Ok((row.get::<_, i64>(0)?, state))
+            Ok((row.get(0)?, state))
         })
-        .optional()?;
-    let Some((id, state)) = found else {
-        return Ok(kept::view(cloud, CloudState::default(), Vec::new(), Vec::new()));
-    };
-    let live = tx
-        .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM {TABLES} WHERE i.cloud = ?1 AND i.gone_at IS NULL"
-        ))?
-        .query_map([id], known_row)?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut gone = Vec::new();
-    if !named.is_empty() {
-        let living: std::collections::HashMap<&str, Option<i64>> =
-            live.iter().map(|row| (row.key.as_str(), row.created)).collect();
-        let mut statement = tx.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM {TABLES}
-             WHERE i.cloud = ?1 AND i.key = ?2 AND i.gone_at IS NOT NULL"
-        ))?;
-        for (key, created) in named {
-            // Most ids of a listing are those of the living.
-            if living.get(key.as_str()).is_none_or(|lives| lives != created) {
-                for row in statement.query_map(params![id, key], known_row)? {
-                    gone.push(row?);
-                }
-            }
-        }
-    }
-    Ok(kept::view(cloud, state, live, gone))
+        .optional()
 }
 
-fn known_row(row: &Row<'_>) -> rusqlite::Result<KnownRow> {
+fn text<'r>(row: &'r Row<'_>, column: usize) -> rusqlite::Result<&'r str> {
+    Ok(row.get_ref(column)?.as_str()?)
+}
+
+fn known_row<'r>(row: &'r Row<'_>) -> rusqlite::Result<KnownRow<'r>> {
     let segment = match row.get(15)? {
         None => None,
         Some(id) => Some(LastRow {
             id,
-            flavor_key: row.get(16)?,
-            flavor_name: row.get(17)?,
+            flavor_key: text(row, 16)?,
+            flavor_name: text(row, 17)?,
             size: [row.get(18)?, row.get(19)?, row.get(20)?],
             counted: row.get(21)?,
             begins: row.get(22)?,
@@ -166,15 +199,15 @@ fn known_row(row: &Row<'_>) -> rusqlite::Result<KnownRow> {
     };
     Ok(KnownRow {
         id: row.get(0)?,
-        key: row.get(1)?,
+        key: text(row, 1)?,
         incarnation: row.get(2)?,
         created: row.get(3)?,
-        owner: row.get(4)?,
+        owner: text(row, 4)?,
         owner_rank: row.get(5)?,
-        name: row.get(6)?,
-        image: row.get(7)?,
-        status: row.get(8)?,
-        addresses: row.get(9)?,
+        name: text(row, 6)?,
+        image: text(row, 7)?,
+        status: text(row, 8)?,
+        addresses: text(row, 9)?,
         missing: [row.get(10)?, row.get(11)?, row.get(12)?],
         gone_at: row.get(13)?,
         gone_explained: row.get(14)?,

@@ -36,6 +36,7 @@ impl State {
             servers: Vec::new(),
             places: HashMap::new(),
             tokens: HashMap::new(),
+            validator: None,
             pages: 0,
             logins: 0,
             serial: 0,

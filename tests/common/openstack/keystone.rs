@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::asked::Asked;
 use super::forms::micros;
+use super::real_keystone::is_valid;
 use super::{Answer, CREDENTIAL_SECRET, PASSWORD, State, keystone_fault};
 
 impl State {
@@ -77,8 +78,12 @@ impl State {
 
     /// What a request without a good token gets.
     pub(super) fn barred(&self, asked: &Asked<'_>) -> Option<Answer> {
-        let expires = self.tokens.get(asked.request.header("x-auth-token")?);
-        if expires.is_some_and(|expires| *expires > self.now()) {
+        let token = asked.request.header("x-auth-token")?;
+        let is_good = match self.validator {
+            Some(port) => is_valid(port, token),
+            None => self.tokens.get(token).is_some_and(|expires| *expires > self.now()),
+        };
+        if is_good {
             return None;
         }
         let message = "The request you have made requires authentication.";

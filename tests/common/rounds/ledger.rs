@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use weather_balloon::cloud::{CloudName, unknown_to};
-use weather_balloon::ledger::{Changes, KeptSegment, Known, Listed, Presence, View};
+use weather_balloon::ledger::{Changes, KeptSegment, Known, Listed, Presence, Roster, View};
 use weather_balloon::model::{HostSet, InstanceId, Segment, Sighting};
 
+use super::super::ledger::roster_of;
 use super::truth::Stretch;
 
 pub struct Ledger {
@@ -30,6 +31,11 @@ impl Ledger {
             last_row: 0,
             last_segment: 0,
         }
+    }
+
+    /// Who lives, as a store tells it.
+    pub fn roster(&self) -> Roster {
+        roster_of(&self.live)
     }
 
     /// What lives, and what was not seen last.
