@@ -11,8 +11,9 @@
 #              the README's pictures, by the browser's test, of the demo's data
 # make bench   the figures, into benches/RESULTS.md
 # make prove   the long campaigns of docs/reliability.md, hours; make prove-a ...
-#              prove-i is one part, make prove-mutations what they would miss,
-#              make prove-deny what cargo-deny says of the dependencies
+#              prove-i and prove-n is one part, make prove-mutations what they
+#              would miss, make prove-deny what cargo-deny says of the
+#              dependencies
 # make clean
 
 CARGO ?= cargo
@@ -20,7 +21,7 @@ CARGO ?= cargo
 QUIET := $(if $(CI),,--quiet)
 
 PROOFS := prove-a prove-b prove-c prove-d prove-e prove-f prove-g prove-h prove-i \
-	prove-deny
+	prove-n prove-deny
 
 .PHONY: build deb rpm test test-packages demo screenshots bench prove $(PROOFS) prove-mutations clean
 .NOTPARALLEL:

@@ -1,5 +1,5 @@
 #!/bin/bash
-# make prove-a ... prove-i, prove-deny: one part of the proof. Prints what it runs, and at
+# make prove-a ... prove-i, prove-n, prove-deny: one part of the proof. Prints what it runs, and at
 # the end its rows of the table; keeps them in target/prove/PART.tsv.
 #
 # A row: part, what, points, trials, violations, seconds. Points are the calls,
@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-part=${1:?"which part: a to i, deny, or table"}
+part=${1:?"which part: a to i, n, deny, or table"}
 kept=target/prove
 mkdir -p "$kept"
 CARGO=${CARGO:-cargo}
@@ -144,6 +144,7 @@ case $part in
     ;;
   # PROVE_SOAK seconds, else 20 minutes.
   i) rows_of --test prove -- soak:: ;;
+  n) rows_of --test prove -- partition:: ;;
   *) printf 'run.sh: no part %s\n' "$part" >&2; exit 2 ;;
 esac
 rm -f "$log.one"

@@ -140,8 +140,7 @@ fn a_dead_carbon_does_not_delay_the_archive_nor_the_other_way_round() {
     assert_eq!((dead.samples, dead.last_receipt_time), (Some(0), None));
     let live = sink(&appliance, "archive");
     assert!(live.trouble.is_none() && live.samples == Some(50 * SERIES as i64), "{live:?}");
-    // What one of them needs stays.
-    assert_eq!(rotated(&nagios.spool()).len(), 50);
+    assert_eq!(rotated(&nagios.spool()).len(), 50, "what one of them needs is gone");
     appliance.stop();
     drop(deaf);
 

@@ -150,7 +150,7 @@ fn a_fleet_that_vanishes_is_held_until_it_is_released() {
     wait_polled(&appliance, "east");
     vanish(&appliance, &fake, &fleet);
     let held = status(&appliance, "east");
-    assert_eq!((held.held_count, held.instance_count), (Some(10), Some(0)));
+    assert_eq!((held.held_count, held.instance_count), (Some(10), Some(0)), "not held");
     assert_eq!(held.held.as_ref().unwrap()[0].reason.as_deref(), Some("brake"));
     assert_eq!(watched(&appliance, &nagios, "east"), all(&fleet));
     let synced = appliance.cli(&["clouds", "sync", "east"]);

@@ -494,7 +494,7 @@ fn an_address_of_others_needs_tls() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for listen in ["0.0.0.0:0", "[::]:0", "tls:127.0.0.1:0"] {
         let config = Config { listen: vec![listen.to_owned()], ..config() };
-        let fault = runtime.block_on(Door::bind(&config)).err().unwrap();
+        let fault = runtime.block_on(Door::bind(&config)).err().expect("it is open to all");
         assert!(fault.to_string().contains("needs [rpc.tls]"), "{fault}");
     }
 }

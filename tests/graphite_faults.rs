@@ -468,7 +468,7 @@ async fn series_of_others_are_left_out() {
     let upstream = Upstream::saying(vec![Step::Send(json(body))]);
     let series = ask(&config(upstream.url())).await.unwrap();
     let points = vec![Datapoint { time: 1, value: Some(2.0) }];
-    assert_eq!(series, [Series { name: "a".to_owned(), points }]);
+    assert_eq!(series, [Series { name: "a".to_owned(), points }], "another host's series");
 }
 
 #[tokio::test]

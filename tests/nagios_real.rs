@@ -199,7 +199,7 @@ fn read_back_hostile_hosts(count: usize) {
         assert_eq!(directives["alias"], host.id.as_str());
         assert_eq!(directives["address"], host.address.as_str());
         let display_name = directives.get("display_name").unwrap_or(&directives["host_name"]);
-        assert_eq!(display_name, host.display_name.as_str());
+        assert_eq!(display_name, host.display_name.as_str(), "a name left its field");
         assert_eq!(directives["check_command"], "wb_check_host_alive");
         let plain = read["weather-balloon"].len();
         assert!(directives.len() <= plain + 3, "{directives:?}");

@@ -142,16 +142,19 @@ fn a_storm_of_calls_ends_in_the_last_one_and_in_two_restarts() {
             .collect();
         callers.into_iter().map(|caller| caller.join().unwrap()).max().unwrap()
     });
-    eprintln!("{} calls took {:?}", CALLERS * CALLS, began.elapsed());
+    let took = began.elapsed();
+    eprintln!("{} calls took {took:?}", CALLERS * CALLS);
 
     let status = appliance.wait_in_step();
     assert_eq!(status.live_generation, Some(newest));
-    assert!(status.restarts.unwrap() <= 2, "{status:?}");
     let asked = restarts_in(&nagios.log());
     assert_eq!(asked.len() as i64, status.restarts.unwrap());
-    if let [first, second] = asked[..] {
-        assert!(second - first >= 9, "asked at {first} and at {second}");
+    for pair in asked.windows(2) {
+        assert!(pair[1] - pair[0] >= 9, "closer than the interval: asked at {pair:?}");
     }
+    // A busy machine makes the storm itself longer than the interval.
+    let most = 2 + took.as_secs() / 10;
+    assert!(asked.len() as u64 <= most, "more than {most} restarts: {status:?}");
     let watched = watched(&nagios);
     let last: Vec<_> = watched.iter().filter(|id| id.starts_with("s-")).collect();
     assert_eq!((watched.len(), last.len()), (21, 1));

@@ -26,6 +26,7 @@ use weather_balloon::rpc::wire::hosts::{self as wire, HostsSyncClient, THostsSyn
 
 use super::keeper;
 use super::nagios::{Account, Nagios, wait_until};
+use super::network::Network;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_weather-balloon");
 const READY_PATIENCE: Duration = Duration::from_secs(60);
@@ -38,6 +39,9 @@ pub struct Appliance {
     /// Its working directory and its environment when it is started.
     pub workplace: PathBuf,
     pub variables: Vec<(String, String)>,
+    /// Where it runs, if not on the machine's own; it is then asked by its
+    /// Unix socket.
+    pub network: Option<Network>,
 }
 
 impl Appliance {
@@ -52,7 +56,8 @@ impl Appliance {
         account.give(hosts_dir.parent().unwrap());
         let address = format!("127.0.0.1:{}", free_port());
         let (workplace, variables) = (PathBuf::from("/"), Vec::new());
-        let appliance = Self { child: None, account, dir, address, workplace, variables };
+        let network = None;
+        let appliance = Self { child: None, account, dir, address, workplace, variables, network };
         appliance.configure(nagios, nagios_keys, more);
         appliance
     }
@@ -206,7 +211,10 @@ impl Appliance {
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.account.apply(&mut command);
-        keeper::spawn(command).unwrap()
+        match &self.network {
+            Some(network) => network.spawn(command).unwrap(),
+            None => keeper::spawn(command).unwrap(),
+        }
     }
 
     pub fn pid(&self) -> i32 {
@@ -252,7 +260,9 @@ impl Appliance {
 
     /// None where nobody answers.
     pub fn try_client(&self) -> Option<Client> {
-        Client::connect(&self.address, Duration::from_secs(5), Duration::from_secs(120)).ok()
+        let socket = format!("unix:{}", self.path("rpc.sock").display());
+        let address = if self.network.is_some() { &socket } else { &self.address };
+        Client::connect(address, Duration::from_secs(5), Duration::from_secs(120)).ok()
     }
 
     pub fn cloud_client(&self) -> CloudSyncClient<In, Out> {

@@ -26,10 +26,7 @@ type Order = (Command, mpsc::Sender<io::Result<Child>>);
 /// those of tokio come and go: so one thread, which stays, starts them all.
 pub fn spawn(mut command: Command) -> io::Result<Child> {
     static KEEPER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
-    // SAFETY: prctl is a plain system call, allowed between fork and exec.
-    unsafe {
-        command.pre_exec(|| prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from));
-    }
+    bind(&mut command);
     let keeper = KEEPER.get_or_init(|| {
         let (orders, inbox) = mpsc::channel::<Order>();
         std::thread::spawn(move || {
@@ -42,6 +39,14 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
     let (reply, outcome) = mpsc::channel();
     keeper.send((command, reply)).unwrap();
     outcome.recv().unwrap()
+}
+
+/// To the thread that will start it: the one must not outlive the other.
+pub fn bind(command: &mut Command) {
+    // SAFETY: prctl is a plain system call, allowed between fork and exec.
+    unsafe {
+        command.pre_exec(|| prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from));
+    }
 }
 
 /// Asks the child to end and waits for it; one that does not is killed.

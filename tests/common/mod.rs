@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod marks;
 pub mod moto;
 pub mod nagios;
+pub mod network;
 pub mod nrpe;
 pub mod openstack;
 pub mod page;

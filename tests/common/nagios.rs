@@ -24,11 +24,18 @@ use weather_balloon::nagios::{Config, Nagios as Part};
 use super::keeper;
 
 pub const BINARY: &str = "/usr/sbin/nagios4";
-pub const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// How long a sign is waited for. TEST_PATIENCE, in seconds, is for those who
+/// expect none: prove/mutations.sh.
+fn patience() -> Duration {
+    let given = std::env::var("TEST_PATIENCE").ok();
+    given.map_or(PATIENCE, |seconds| Duration::from_secs(seconds.parse().unwrap()))
+}
 
 /// Polls until `look` finds something.
 pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         if let Some(found) = look() {
             return found;
@@ -210,7 +217,7 @@ impl Nagios {
     }
 
     pub fn wait_running(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while self.program_start().is_none() || !self.fifo().exists() {
             let ended = self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some());
             if ended || Instant::now() > deadline {

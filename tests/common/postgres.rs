@@ -27,17 +27,25 @@ use weather_balloon::store::{Config, Tls};
 
 use super::graphite::Scratch;
 use super::keeper;
+use super::network::Network;
 
 const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
-const PASSWORD: &str = "weather-test";
+pub const PASSWORD: &str = "weather-test";
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Postgres {
     pub port: u16,
-    fsync: bool,
-    shared_buffers: &'static str,
+    manner: Manner,
     server: Child,
     dir: Scratch,
+}
+
+/// How a server is started.
+struct Manner {
+    fsync: bool,
+    shared_buffers: &'static str,
+    /// Not on loopback, but on these addresses of this network.
+    place: Option<(Network, Vec<String>)>,
 }
 
 impl Postgres {
@@ -52,6 +60,16 @@ impl Postgres {
     }
 
     pub fn start_with(fsync: bool, shared_buffers: &'static str) -> Postgres {
+        Self::start_in(Manner { fsync, shared_buffers, place: None })
+    }
+
+    /// One that does not wait for the disk, for all who reach these addresses.
+    pub fn start_on(network: &Network, addresses: Vec<String>) -> Postgres {
+        let place = Some((network.clone(), addresses));
+        Self::start_in(Manner { fsync: false, shared_buffers: "64MB", place })
+    }
+
+    fn start_in(manner: Manner) -> Postgres {
         let program = format!("{PROGRAMS}/postgres");
         assert!(
             fs::exists(&program).unwrap(),
@@ -59,18 +77,23 @@ impl Postgres {
         );
         let dir = Scratch::new();
         init(dir.path());
+        if manner.place.is_some() {
+            let rules = data_of(dir.path()).join("pg_hba.conf");
+            let known = fs::read_to_string(&rules).unwrap();
+            fs::write(&rules, known + "host all all samenet scram-sha-256\n").unwrap();
+        }
         // Another process may take the port between our look and the server's bind.
         for _ in 0..3 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let mut server = spawn(dir.path(), port, fsync, shared_buffers);
-            if wait_until_up(&mut server, dir.path(), port) {
+            let mut server = spawn(dir.path(), port, &manner);
+            if wait_until_up(&mut server, dir.path(), port, &manner) {
                 psql(
                     dir.path(),
                     port,
                     "postgres",
                     &format!("CREATE ROLE weather LOGIN PASSWORD '{PASSWORD}'"),
                 );
-                return Postgres { port, fsync, shared_buffers, server, dir };
+                return Postgres { port, manner, server, dir };
             }
         }
         panic!("PostgreSQL did not start\n{}", log(dir.path()));
@@ -116,6 +139,11 @@ impl Postgres {
         psql(self.dir.path(), self.port, database, statement)
     }
 
+    /// The same with a statement or input yet to come.
+    pub fn psql(&self, database: &str) -> Command {
+        psql_command(self.dir.path(), self.port, database)
+    }
+
     /// kill -9 of the server, whose back-ends then end by themselves.
     pub fn kill(&mut self) {
         self.server.kill().unwrap();
@@ -126,8 +154,8 @@ impl Postgres {
         let deadline = Instant::now() + PATIENCE;
         loop {
             // Until the last back-end of the killed one is gone, the next refuses to start.
-            self.server = spawn(self.dir.path(), self.port, self.fsync, self.shared_buffers);
-            if wait_until_up(&mut self.server, self.dir.path(), self.port) {
+            self.server = spawn(self.dir.path(), self.port, &self.manner);
+            if wait_until_up(&mut self.server, self.dir.path(), self.port, &self.manner) {
                 return;
             }
             assert!(Instant::now() < deadline, "{}", log(self.dir.path()));
@@ -190,14 +218,16 @@ fn init(dir: &Path) {
     assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
 }
 
-fn spawn(dir: &Path, port: u16, fsync: bool, shared_buffers: &str) -> Child {
+fn spawn(dir: &Path, port: u16, manner: &Manner) -> Child {
+    let Manner { fsync, shared_buffers, place } = manner;
+    let addresses = place.as_ref().map_or("127.0.0.1".to_owned(), |(_, all)| all.join(","));
     let log = fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).unwrap();
     let mut command = as_user("postgres");
     command
         .arg("-D")
         .arg(data_of(dir))
-        .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"])
-        .args(["-c", &format!("fsync={}", if fsync { "on" } else { "off" })])
+        .args(["-p", &port.to_string(), "-c", &format!("listen_addresses={addresses}")])
+        .args(["-c", &format!("fsync={}", if *fsync { "on" } else { "off" })])
         .args(["-c", "max_connections=100", "-c", "ssl=on"])
         .args(["-c", &format!("shared_buffers={shared_buffers}")])
         .args(["-c", &format!("ssl_cert_file={}", dir.join("server.crt").display())])
@@ -206,16 +236,20 @@ fn spawn(dir: &Path, port: u16, fsync: bool, shared_buffers: &str) -> Child {
         .arg(dir)
         .stdout(log.try_clone().unwrap())
         .stderr(log);
-    keeper::spawn(command).unwrap()
+    match place {
+        Some((network, _)) => network.spawn(command).unwrap(),
+        None => keeper::spawn(command).unwrap(),
+    }
 }
 
-fn wait_until_up(server: &mut Child, dir: &Path, port: u16) -> bool {
+fn wait_until_up(server: &mut Child, dir: &Path, port: u16, manner: &Manner) -> bool {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if server.try_wait().unwrap().is_some() {
             return false;
         }
-        if TcpStream::connect(("127.0.0.1", port)).is_ok()
+        let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+        if (manner.place.is_some() || listens())
             && run_psql(dir, port, "postgres", "SELECT 1").status.success()
         {
             return true;
@@ -233,14 +267,17 @@ fn psql(dir: &Path, port: u16, database: &str, statement: &str) -> String {
 }
 
 fn run_psql(dir: &Path, port: u16, database: &str, statement: &str) -> std::process::Output {
-    Command::new(format!("{PROGRAMS}/psql"))
+    psql_command(dir, port, database).args(["-c", statement]).stdin(Stdio::null()).output().unwrap()
+}
+
+fn psql_command(dir: &Path, port: u16, database: &str) -> Command {
+    let mut command = Command::new(format!("{PROGRAMS}/psql"));
+    command
         .arg("-h")
         .arg(dir)
         .args(["-p", &port.to_string(), "-U", "postgres", "-d", database])
-        .args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-c", statement])
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+        .args(["-qAtX", "-v", "ON_ERROR_STOP=1"]);
+    command
 }
 
 fn data_of(dir: &Path) -> PathBuf {

@@ -27,6 +27,11 @@ impl Row {
         }
     }
 
+    /// What it was, once that is known better.
+    pub fn tell(&mut self, what: String) {
+        self.what = what;
+    }
+
     /// Runs one trial. Where it panics, that is a violation, and false.
     pub fn trial(&mut self, of: &str, trial: impl FnOnce()) -> bool {
         self.trials += 1;

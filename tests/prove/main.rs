@@ -11,12 +11,14 @@
 mod common;
 
 mod backup;
+mod book;
 mod carbon;
 mod counts;
 mod errors;
 mod flips;
 mod held;
 mod kills;
+mod partition;
 mod poll;
 mod power;
 mod record;
@@ -25,6 +27,7 @@ mod secrets;
 mod seen;
 mod set_hosts;
 mod shipping;
+mod sites;
 mod soak;
 mod sweep;
 mod unmonitored;
