@@ -11,6 +11,8 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use common::appliance::{Appliance, fleet};
@@ -272,6 +274,41 @@ fn a_broken_file_is_put_aside_and_the_spool_goes_on() {
     let check = appliance.cli(&["check", "archive"]);
     let said = String::from_utf8(check.stdout).unwrap();
     assert!(check.status.code() == Some(1) && said.contains("metrics.db.damaged-"), "{said}");
+}
+
+/// SQLite opens for reading what it may not write, and says the same of it as
+/// of a file whose head is damaged.
+#[test]
+fn a_file_that_cannot_be_written_for_a_while_is_no_damage() {
+    if !geteuid().is_root() {
+        eprintln!("only root may give the appliance an account of its own");
+        return;
+    }
+    let nagios = Nagios::start_new(Settings::default());
+    let mut appliance = Appliance::start_new(&nagios, "", &archive_sections(&nagios, ""));
+    let mut wanted = Points::new();
+    for (number, slot) in slots().take(5) {
+        rotate(&nagios.spool(), number, slot, &mut wanted);
+    }
+    wait_archived(&appliance, &wanted);
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    for name in ["metrics.db", "metrics.db-shm"] {
+        appliance.kill9();
+        let file = appliance.path(&format!("state/{name}"));
+        mode(&file, 0o400).unwrap();
+        appliance.start();
+        wait_until("the trouble", || {
+            appliance.log().contains("the archive cannot be opened").then_some(())
+        });
+        mode(&file, 0o600).unwrap();
+        wait_archived(&appliance, &wanted);
+        let there = fs::read_dir(appliance.path("state")).unwrap();
+        let aside = there.filter_map(|entry| {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            name.contains("damaged").then_some(name)
+        });
+        assert_eq!(aside.collect::<Vec<_>>(), Vec::<String>::new(), "{name}");
+    }
 }
 
 #[test]

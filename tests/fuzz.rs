@@ -100,6 +100,9 @@ fn run(target: &str, reader: &Reader) {
 /// As large as libFuzzer makes them.
 const LARGEST: usize = 64 * 1024;
 
+/// What it is, who reads it, its beginning, the piece, and its end.
+type Case = (&'static str, &'static Reader, &'static [u8], &'static str, &'static [u8]);
+
 /// Inputs of very many very small pieces: what costs most for its bytes. Three
 /// lengths, so that what grows with their square shows.
 #[test]
@@ -108,7 +111,7 @@ fn very_many_small_pieces() {
         b"\xff\x80\x01\0\x01\0\0\0\x09set_hosts\0\0\0\x07\x0f\0\x01\x0c\0\0\xff\xff";
     const PERFDATA: &[u8] = b"DATATYPE::SERVICEPERFDATA\tTIMET::1767225600\tHOSTNAME::h1\t\
         SERVICEDESC::s\tGRAPHITEPREFIX::nagios\tGRAPHITEPOSTFIX::p\tSERVICEPERFDATA::";
-    let cases: [(&str, &Reader, &[u8], &str, &[u8]); 24] = [
+    let cases: [Case; 24] = [
         ("empty hosts", &bound::THRIFT, STRICT, "\0", b""),
         ("hosts of one field", &bound::THRIFT, STRICT, "\x0b\0\x01\0\0\0\0\0", b""),
         (

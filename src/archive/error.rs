@@ -1,4 +1,7 @@
-use std::path::PathBuf;
+use std::error::Error as _;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
@@ -14,6 +17,8 @@ pub enum Error {
     Closed { reason: String },
     #[error("the archive {path} is damaged; it will be put aside and a new one begun")]
     Damaged { path: PathBuf },
+    #[error("the archive {path} can be read and not written; it is opened anew")]
+    ReadOnly { path: PathBuf },
     #[error(
         "no room is left on the disk of the archive {path}; make room, it goes on by itself then"
     )]
@@ -50,6 +55,7 @@ impl From<sqlite::Error> for Error {
     fn from(fault: sqlite::Error) -> Self {
         match &fault {
             _ if is_damage(&fault) => Self::Damaged { path: path_of(&fault) },
+            _ if is_read_only(&fault) => Self::ReadOnly { path: path_of(&fault) },
             sqlite::Error::Query { path, source }
                 if source.sqlite_error_code() == Some(ErrorCode::DiskFull) =>
             {
@@ -69,6 +75,7 @@ fn path_of(fault: &sqlite::Error) -> PathBuf {
         | sqlite::Error::NetworkFileSystem { path, .. }
         | sqlite::Error::Examine { path, .. }
         | sqlite::Error::Newer { path }
+        | sqlite::Error::ReadOnly { path }
         | sqlite::Error::Migrate { path, .. }
         | sqlite::Error::Query { path, .. }
         | sqlite::Error::Damaged { path, .. }
@@ -88,33 +95,56 @@ impl Error {
 }
 
 /// True where the bytes of the file are to blame, not its surroundings.
-pub(super) fn is_damage(fault: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(fault);
-    while let Some(fault) = next {
-        if let Some(fault) = fault.downcast_ref::<rusqlite::Error>() {
-            return is_damage_of_sqlite(fault);
-        }
+pub(super) fn is_damage(fault: &sqlite::Error) -> bool {
+    use refinery::error::Kind;
+    // The history of migrations is ours: nothing else changes it.
+    let is_history = matches!(fault, sqlite::Error::Migrate { source, .. } if matches!(
+        source.kind(),
+        Kind::InvalidVersion | Kind::DivergentVersion(..) | Kind::RepeatedVersion(..)
+    ));
+    is_history || cause(fault).is_some_and(is_damage_of_sqlite)
+}
+
+/// SQLite writes nothing to it. It says the same whether it may not or whether
+/// the file's head has a version that it does not know.
+pub(super) fn is_read_only(fault: &sqlite::Error) -> bool {
+    matches!(fault, sqlite::Error::ReadOnly { .. })
+        || cause(fault)
+            .and_then(rusqlite::Error::sqlite_error)
+            .is_some_and(|failure| failure.code == ErrorCode::ReadOnly)
+}
+
+/// Whether the head of the file forbids to write it. To be asked where nothing
+/// else has the file open: closing it drops the locks of the whole process.
+pub(super) fn has_strange_head(path: &Path) -> bool {
+    /// SQLite's file format: 1 for a rollback journal, 2 for a WAL.
+    const WRITE_VERSION: u64 = 18;
+    let mut version = [0];
+    let read = File::open(path).and_then(|file| file.read_exact_at(&mut version, WRITE_VERSION));
+    read.is_ok() && version[0] > 2
+}
+
+fn cause(fault: &sqlite::Error) -> Option<&rusqlite::Error> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = match fault {
         // A boxed source does not downcast to what is in the box.
-        next = match fault.downcast_ref::<sqlite::Error>() {
-            Some(sqlite::Error::Migrate { source, .. }) => match source.kind() {
-                refinery::error::Kind::Connection(_, source) => Some(&**source),
-                // The history of migrations is ours: nothing else changes it.
-                refinery::error::Kind::InvalidVersion
-                | refinery::error::Kind::DivergentVersion(..)
-                | refinery::error::Kind::RepeatedVersion(..) => return true,
-                _ => std::error::Error::source(&**source),
-            },
-            _ => fault.source(),
-        };
+        sqlite::Error::Migrate { source, .. } => match source.kind() {
+            refinery::error::Kind::Connection(_, source) => Some(&**source),
+            _ => std::error::Error::source(&**source),
+        },
+        _ => fault.source(),
+    };
+    while let Some(fault) = next {
+        if let Some(found) = fault.downcast_ref() {
+            return Some(found);
+        }
+        next = fault.source();
     }
-    false
+    None
 }
 
 fn is_damage_of_sqlite(fault: &rusqlite::Error) -> bool {
     use rusqlite::Error as E;
     match fault {
-        // A damaged header says "read only"; opening has proved that the file
-        // itself can be written.
         E::SqliteFailure(failure, _) | E::SqlInputError { error: failure, .. } => {
             matches!(
                 failure.code,
@@ -126,7 +156,7 @@ fn is_damage_of_sqlite(fault: &rusqlite::Error) -> bool {
                 | ErrorCode::TypeMismatch
                 | ErrorCode::SchemaChanged
                 | ErrorCode::TooBig
-            ) || failure.extended_code == rusqlite::ffi::SQLITE_READONLY
+            )
         }
         E::InvalidColumnType(..)
         | E::InvalidColumnIndex(_)

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::error::is_damage;
+use super::error::{has_strange_head, is_damage, is_read_only};
 use super::store::{Plan, Store};
 use super::{
     Batch, Config, DATABASE_NAME, Error, KnownNode, Pattern, Position, Receipt, Stats, tables,
@@ -253,7 +253,9 @@ impl Archive {
             Phase::Open(store) => return Ok(store.clone()),
             Phase::Damaged => put_aside(path, now).and_then(|()| self.open_file(now)),
             Phase::Opening | Phase::Closed(_) => match self.open_file(now) {
-                Err(fault) if is_damage(&fault) => {
+                Err(fault)
+                    if is_damage(&fault) || is_read_only(&fault) && has_strange_head(path) =>
+                {
                     tracing::debug!("what is wrong with the archive: {}", chain(&fault));
                     put_aside(path, now).and_then(|()| self.open_file(now))
                 }
@@ -300,13 +302,19 @@ impl Archive {
         }
     }
 
-    /// Lets `tend` put a damaged file aside.
+    /// Lets `tend` put a damaged file aside, and open one anew that is not
+    /// written to.
     fn told<T>(&self, store: &Arc<Store>, outcome: Result<T, Error>) -> Result<T, Error> {
-        if let Err(Error::Damaged { .. }) = &outcome {
+        let next = match &outcome {
+            Err(Error::Damaged { .. }) => Some(Phase::Damaged),
+            Err(fault @ Error::ReadOnly { .. }) => Some(Phase::Closed(fault.to_string())),
+            _ => None,
+        };
+        if let Some(next) = next {
             let mut phase = self.0.phase.write().unwrap_or_else(PoisonError::into_inner);
             // Another file may have its place by now.
             if matches!(&*phase, Phase::Open(open) if Arc::ptr_eq(open, store)) {
-                *phase = Phase::Damaged;
+                *phase = next;
                 self.0.wake.notify_one();
             }
         }

@@ -21,6 +21,10 @@ pub enum Error {
         "{path} is on a network file system ({kind}), where SQLite is not safe; use a local disk"
     )]
     NetworkFileSystem { path: PathBuf, kind: &'static str },
+    #[error(
+        "{path} can be read and not written; make room on its disk, and let its owner write it"
+    )]
+    ReadOnly { path: PathBuf },
     #[error("{path} cannot be examined")]
     Examine { path: PathBuf, source: io::Error },
     #[error(
@@ -55,6 +59,10 @@ impl Database {
         let open = |source| cannot_open(path, source);
         restrict(path).map_err(|source| Error::Examine { path: path.to_owned(), source })?;
         let mut connection = Connection::open(path).map_err(open)?;
+        // Where it may not write, SQLite opens for reading.
+        if connection.is_readonly("main").map_err(open)? {
+            return Err(Error::ReadOnly { path: path.to_owned() });
+        }
         connection.busy_timeout(Duration::from_secs(5)).map_err(open)?;
         connection
             .execute_batch(

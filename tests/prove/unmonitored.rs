@@ -84,7 +84,7 @@ fn meet(trouble: Trouble, nagios: &mut Nagios, appliance: &mut Appliance) -> Opt
             appliance.signal(Signal::SIGKILL);
             appliance.wait_ended();
             appliance.start();
-            return None;
+            None
         }
         Trouble::NagiosStopped => {
             nagios.sigstop();

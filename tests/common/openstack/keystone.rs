@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::asked::Asked;
 use super::forms::micros;
-use super::real_keystone::is_valid;
 use super::{Answer, CREDENTIAL_SECRET, PASSWORD, State, keystone_fault};
 
 impl State {
