@@ -2,7 +2,7 @@ use std::borrow::{Borrow, Cow};
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -53,8 +53,9 @@ pub(super) struct Reader {
 }
 
 #[derive(Deserialize)]
-struct ServersPage<T> {
-    servers: Vec<T>,
+struct ServersPage<'a> {
+    #[serde(borrow)]
+    servers: Vec<&'a RawValue>,
     #[serde(default)]
     servers_links: Vec<Link>,
 }
@@ -194,14 +195,12 @@ impl Reader {
         let body = std::str::from_utf8(body).map_err(serde_json::Error::custom)?;
         let mut labels = Labels::default();
         // A page of which every record can be read is read once.
-        if let Ok(ServersPage { servers, servers_links }) =
-            serde_json::from_str::<ServersPage<Form>>(body)
-        {
-            let records = servers.iter().map(|form| self.found(form, &mut labels));
-            let items = records.collect::<Result<_, _>>()?;
-            return Ok(Page { items, next: next_of(servers_links) });
+        let mut json = serde_json::Deserializer::from_str(body);
+        let whole = PageSeed { reader: self, labels: &mut labels }.deserialize(&mut json);
+        if let Ok(page) = whole.and_then(|page| json.end().map(|()| page)) {
+            return Ok(page);
         }
-        let page: ServersPage<&RawValue> = serde_json::from_str(body)?;
+        let page: ServersPage = serde_json::from_str(body)?;
         let records = page.servers.into_iter().map(|raw| self.record(raw, &mut labels));
         Ok(Page { items: records.collect::<Result<_, _>>()?, next: next_of(page.servers_links) })
     }
@@ -263,6 +262,78 @@ impl Reader {
             fate: if gone { Fate::Gone(ended.and_then(time::parse)) } else { Fate::Lives },
             busy: form.task.is_some(),
         })
+    }
+}
+
+/// A page whose every record is made as soon as it is read: of a thousand
+/// forms at a time most of the cost is their memory.
+struct PageSeed<'r> {
+    reader: &'r Reader,
+    labels: &'r mut Labels,
+}
+
+impl<'de> DeserializeSeed<'de> for PageSeed<'_> {
+    type Value = Page<Record>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for PageSeed<'_> {
+    type Value = Page<Record>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a page of servers")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut items, mut links) = (None, None);
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            match &*key {
+                "servers" if items.is_some() => return Err(A::Error::duplicate_field("servers")),
+                "servers" => {
+                    let seed = RecordsSeed { reader: self.reader, labels: &mut *self.labels };
+                    items = Some(map.next_value_seed(seed)?);
+                }
+                "servers_links" if links.is_some() => {
+                    return Err(A::Error::duplicate_field("servers_links"));
+                }
+                "servers_links" => links = Some(map.next_value()?),
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        let items = items.ok_or_else(|| A::Error::missing_field("servers"))?;
+        Ok(Page { items, next: next_of(links.unwrap_or_default()) })
+    }
+}
+
+struct RecordsSeed<'r> {
+    reader: &'r Reader,
+    labels: &'r mut Labels,
+}
+
+impl<'de> DeserializeSeed<'de> for RecordsSeed<'_> {
+    type Value = Vec<Record>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RecordsSeed<'_> {
+    type Value = Vec<Record>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("servers")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut records = Vec::new();
+        while let Some(form) = seq.next_element::<Form>()? {
+            records.push(self.reader.found(&form, self.labels).map_err(A::Error::custom)?);
+        }
+        Ok(records)
     }
 }
 
@@ -400,6 +471,15 @@ mod tests {
         }
         assert!(reader().page(b"{}").is_err());
         assert!(reader().page(b"{\"servers\": [7]}").is_err());
+        assert!(reader().page(b"{\"servers\": []}").is_ok());
+        for bad in [
+            "{\"servers\": [], \"servers\": []}",
+            "{\"servers\": [], \"servers_links\": 5}",
+            "{\"servers\": [], \"servers_links\": [], \"servers_links\": []}",
+            "{\"servers\": []} {",
+        ] {
+            assert!(reader().page(bad.as_bytes()).is_err(), "{bad}");
+        }
         assert!(reader().page(b"{\"servers\": [], \"x\": \"\xff\"}").is_err());
     }
 }
