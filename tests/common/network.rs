@@ -6,8 +6,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    unsafe_code,
-    reason = "a rig fails the test by panicking, and nix has unshare only in a part that nothing else needs"
+    reason = "a rig fails the test by panicking"
 )]
 
 use std::io;
@@ -15,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::{Child, Command};
 use std::sync::mpsc;
 
+use nix::sched::{CloneFlags, unshare};
 use nix::unistd::gettid;
 
 use super::keeper;
@@ -35,11 +35,10 @@ impl Network {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (told, outcome) = mpsc::channel();
         std::thread::spawn(move || {
-            // SAFETY: it concerns this thread alone, which has nothing open yet.
-            let left = unsafe { nix::libc::unshare(nix::libc::CLONE_NEWNET) } == 0;
-            let made = if left { Ok(gettid().as_raw()) } else { Err(io::Error::last_os_error()) };
-            told.send(made).unwrap();
-            if left {
+            // It concerns this thread alone.
+            let left = unshare(CloneFlags::CLONE_NEWNET);
+            told.send(left.map(|()| gettid().as_raw())).unwrap();
+            if left.is_ok() {
                 inbox.into_iter().for_each(|job| job());
             }
         });
