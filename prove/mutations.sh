@@ -60,7 +60,7 @@ touch "$tree/src/src/lib.rs"
 
 mapfile -t names < <(wanted "$@")
 mapfile -t files < <(for name in "${names[@]}"; do told "$name" Test; done |
-  sed -E 's/^(--test [a-z_]+).*/\1/' | sort -u | tr ' ' '\n')
+  sed -E 's/^(--test [a-z_]+|--lib).*/\1/' | sort -u | tr ' ' '\n')
 printf '== building %s\n' "${files[*]}"
 began=$SECONDS
 (cd "$tree/src" && $CARGO test --locked --quiet --no-run "${files[@]}")

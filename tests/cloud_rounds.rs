@@ -8,11 +8,14 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::rounds::Dice;
 use common::rounds::cloud::{Cloud, INTERVAL, Machine, Told, Word};
 use common::rounds::ledger::Ledger;
 use common::rounds::truth::{Before, Knowledge};
+use common::row::Row;
 use weather_balloon::cloud::{CloudName, Ground, Round, untold, without_ledger};
 use weather_balloon::hosts::BrakeConfig;
 use weather_balloon::ledger::{Changes, Presence, Rhythm, View};
@@ -82,6 +85,12 @@ impl Count {
 
     fn add(&mut self, what: &'static str, count: usize) {
         *self.0.entry(what).or_default() += i64::try_from(count).unwrap();
+    }
+
+    fn join(&mut self, other: Self) {
+        for (what, count) in other.0 {
+            *self.0.entry(what).or_default() += count;
+        }
     }
 }
 
@@ -381,21 +390,49 @@ fn instance_of(host: &HostId) -> InstanceId {
     InstanceId::parse(host.as_str().strip_prefix("east_").unwrap()).unwrap()
 }
 
+fn run_world(seed: u64) -> Count {
+    let mut world = World::new(seed);
+    for round in 1..=ROUNDS_OF_A_WORLD {
+        world.round();
+        if round % ROUNDS_OF_A_BILL == 0 {
+            world.judge_bill();
+        }
+    }
+    world.told
+}
+
 fn run(first_seed: u64, rounds: u64) -> Count {
     let mut all = Count::default();
     for seed in first_seed..first_seed + rounds.div_ceil(ROUNDS_OF_A_WORLD) {
-        let mut world = World::new(seed);
-        for round in 1..=ROUNDS_OF_A_WORLD {
-            world.round();
-            if round % ROUNDS_OF_A_BILL == 0 {
-                world.judge_bill();
-            }
-        }
-        for (what, count) in world.told.0 {
-            *all.0.entry(what).or_default() += count;
-        }
+        all.join(run_world(seed));
     }
     eprintln!("{rounds} rounds from seed {first_seed}: {all:#?}");
+    all
+}
+
+/// On every processor, each of them taking the next seed.
+fn run_on_all(seeds: Range<u64>, row: &mut Row) -> Count {
+    let next = AtomicU64::new(seeds.start);
+    let lane = || {
+        let (mut row, mut all) = (Row::new("T-E", "one processor's"), Count::default());
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if !seeds.contains(&seed) {
+                return (row, all);
+            }
+            row.trial(&format!("ROUNDS_SEED={seed}"), || all.join(run_world(seed)));
+        }
+    };
+    let mut all = Count::default();
+    std::thread::scope(|scope| {
+        let lanes = std::thread::available_parallelism().unwrap().get();
+        let lanes: Vec<_> = (0..lanes).map(|_| scope.spawn(lane)).collect();
+        for lane in lanes {
+            let (lane_row, count) = lane.join().unwrap();
+            row.add(lane_row);
+            all.join(count);
+        }
+    });
     all
 }
 
@@ -420,7 +457,16 @@ fn the_ledger_and_nagios_are_as_right_as_can_be_known() {
 }
 
 #[test]
-#[ignore = "takes minutes: cargo test --release --test cloud_rounds -- --ignored"]
+#[ignore = "make prove-e; ROUNDS=10000000 for more than a million"]
 fn a_million_rounds() {
-    assert_everything_came(&run(asked("ROUNDS_SEED").unwrap_or(1), MANY_ROUNDS));
+    let (first, rounds) =
+        (asked("ROUNDS_SEED").unwrap_or(1), asked("ROUNDS").unwrap_or(MANY_ROUNDS));
+    let worlds = rounds.div_ceil(ROUNDS_OF_A_WORLD);
+    let what = format!("rounds of {worlds} simulated clouds, seeds from {first}");
+    let mut row = Row::new("T-E", what);
+    let count = run_on_all(first..first + worlds, &mut row);
+    row.points = worlds * ROUNDS_OF_A_WORLD;
+    eprintln!("{count:#?}");
+    row.end();
+    assert_everything_came(&count);
 }

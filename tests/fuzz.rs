@@ -111,7 +111,7 @@ fn very_many_small_pieces() {
         b"\xff\x80\x01\0\x01\0\0\0\x09set_hosts\0\0\0\x07\x0f\0\x01\x0c\0\0\xff\xff";
     const PERFDATA: &[u8] = b"DATATYPE::SERVICEPERFDATA\tTIMET::1767225600\tHOSTNAME::h1\t\
         SERVICEDESC::s\tGRAPHITEPREFIX::nagios\tGRAPHITEPOSTFIX::p\tSERVICEPERFDATA::";
-    let cases: [Case; 24] = [
+    let cases: [Case; 25] = [
         ("empty hosts", &bound::THRIFT, STRICT, "\0", b""),
         ("hosts of one field", &bound::THRIFT, STRICT, "\x0b\0\x01\0\0\0\0\0", b""),
         (
@@ -166,6 +166,13 @@ fn very_many_small_pieces() {
         ("elements in each other", &bound::EC2, b"", "<a>", b""),
         ("many clouds", &bound::CONFIG, b"", "[[cloud]]\n", b""),
         ("tables in each other", &bound::CONFIG, b"a=", "{a=", b""),
+        (
+            "keys of many parts",
+            &bound::CONFIG,
+            b"",
+            "#.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a=1\n",
+            b"",
+        ),
     ];
     for (what, reader, head, piece, tail) in cases {
         let mut took = Vec::new();

@@ -480,11 +480,14 @@ async fn the_last_good_file_comes_back_whole() {
     let rig = rig::Nagios::new(Settings::default());
     let part = rig.part();
     assert!(part.restore_last_good().await.unwrap().is_none());
-    assert!(matches!(part.keep_as_last_good().await, Err(Error::NotWhole { .. })));
+    assert!(matches!(part.keep_as_last_good("").await, Err(Error::NotWhole { .. })));
     put(&part, 1, &hosts(3)).await;
     let good = fs::read(rig.hosts_file()).unwrap();
-    part.keep_as_last_good().await.unwrap();
+    let proved = part.live().await.unwrap().unwrap().digest.to_string();
+    part.keep_as_last_good(&proved).await.unwrap();
     put(&part, 2, &hosts(4)).await;
+    // Whole, but not what was proved.
+    assert!(matches!(part.keep_as_last_good(&proved).await, Err(Error::NotProved { .. })));
 
     let (file, at) = part.restore_last_good().await.unwrap().unwrap();
     assert_eq!((file.generation, file.count), (1, 3));
@@ -495,7 +498,7 @@ async fn the_last_good_file_comes_back_whole() {
     // An edit in place spoils the live one only; a cut copy is no good one.
     fs::write(rig.hosts_file(), "# edited\n").unwrap();
     assert_eq!(part.live().await.unwrap(), None);
-    assert!(matches!(part.keep_as_last_good().await, Err(Error::NotWhole { .. })));
+    assert!(matches!(part.keep_as_last_good(&proved).await, Err(Error::NotWhole { .. })));
     let kept = rig.conf_d().join(".hosts.cfg.last-good");
     fs::write(&kept, &good[..good.len() / 2]).unwrap();
     assert!(part.restore_last_good().await.unwrap().is_none());

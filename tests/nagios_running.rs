@@ -91,7 +91,8 @@ async fn the_fate_of_nagios_is_told() {
     let part = rig.part();
     let since = SystemTime::now();
     put(&part, 1, &hosts(2)).await;
-    part.keep_as_last_good().await.unwrap();
+    let proved = part.live().await.unwrap().unwrap().digest.to_string();
+    part.keep_as_last_good(&proved).await.unwrap();
 
     // A file that this "verify" accepts and Nagios dies of.
     let yes =

@@ -41,4 +41,6 @@ pub static STATUS_DAT: Reader = Reader::new(32, nagios::fuzz::status_file);
 pub static GRAPHITE: Reader = Reader::new(64, graphite::fuzz::answer);
 pub static OPENSTACK: Reader = Reader::new(192, providers::openstack::fuzz::body);
 pub static EC2: Reader = Reader::new(64, providers::ec2::fuzz::body);
-pub static CONFIG: Reader = Reader::new(256, config::fuzz::file);
+// Each part of a dotted key is a table, a kilobyte for two bytes. A file may have
+// no more than a megabyte, and only its owner writes it.
+pub static CONFIG: Reader = Reader::new(2048, config::fuzz::file);

@@ -210,7 +210,8 @@ impl Keeper {
     }
 
     pub(super) async fn keep_last_good(&mut self) {
-        self.last_good = match self.nagios.keep_as_last_good().await {
+        let Some(applied) = &self.applied else { return };
+        self.last_good = match self.nagios.keep_as_last_good(&applied.file_digest).await {
             Ok(()) => Kept::Is,
             Err(fault) => {
                 let told = sentence(&fault);

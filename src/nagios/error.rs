@@ -27,6 +27,8 @@ pub enum Error {
     Write { path: PathBuf, source: io::Error },
     #[error("{path} is missing, or is not a whole file of ours")]
     NotWhole { path: PathBuf },
+    #[error("{path} is not the file that Nagios has proved that it reads")]
+    NotProved { path: PathBuf },
     #[error("{path} changed after it was verified; verify again")]
     Restaged { path: PathBuf },
     #[error("nagios_user {name:?} of {config} is no user of this system")]

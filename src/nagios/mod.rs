@@ -145,10 +145,12 @@ impl Nagios {
         .await
     }
 
-    /// Keeps the live file as the one to go back to: call when Nagios has
-    /// proved that it reads it.
-    pub async fn keep_as_last_good(&self) -> Result<(), Error> {
-        self.on_disk(|nagios| places::keep_as_last_good(&Places::of(&nagios.config)?)).await
+    /// Keeps the live file as the one to go back to, if it is the one of this
+    /// digest: call when Nagios has proved that it reads it.
+    pub async fn keep_as_last_good(&self, proved: &str) -> Result<(), Error> {
+        let proved = proved.to_owned();
+        self.on_disk(move |nagios| places::keep_as_last_good(&Places::of(&nagios.config)?, &proved))
+            .await
     }
 
     /// Puts the last good file back. It was proved when it was live.

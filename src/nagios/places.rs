@@ -113,12 +113,15 @@ pub(super) fn reject(places: &Places) -> Result<(), Error> {
     std::fs::rename(&places.staged, &places.rejected).map_err(write(&places.rejected))
 }
 
-/// Copies the live file, so that whoever edits it in place spoils one only.
-/// Blocks.
-pub(super) fn keep_as_last_good(places: &Places) -> Result<(), Error> {
+/// Copies the live file, so that whoever edits it in place spoils one only;
+/// only if it is still the one that was proved. Blocks.
+pub(super) fn keep_as_last_good(places: &Places, proved: &str) -> Result<(), Error> {
     let Some((live, bytes)) = look(&places.live)? else {
         return Err(Error::NotWhole { path: places.live.clone() });
     };
+    if live.digest.to_string() != proved {
+        return Err(Error::NotProved { path: places.live.clone() });
+    }
     if look(&places.last_good)?.is_some_and(|(kept, _)| kept == live) {
         return Ok(());
     }

@@ -16,17 +16,17 @@ pub struct Held {
     /// Of the runtime; none where the page did not answer.
     pub tasks: Option<u64>,
     /// Its own: neither the pages of the program that it has touched, nor the
-    /// archive's head.
-    pub memory_kib: u64,
+    /// archive's head; none where it did not say how much that is.
+    pub memory_kib: Option<u64>,
     /// The state directory without the ledger, which is to keep everything, the
     /// archive's journal, and what SQLite has not carried over yet.
-    pub disk_kib: u64,
+    pub disk_kib: Option<u64>,
     pub ledger_kib: u64,
     pub wal_kib: u64,
     pub spool_kib: u64,
     /// What the archive takes in between two seals, every two hours: in memory
     /// and in its journal. A soak does not last so long.
-    pub head_kib: u64,
+    pub head_kib: Option<u64>,
 }
 
 impl Held {
@@ -43,8 +43,8 @@ impl Held {
             descriptors: fs::read_dir(format!("{at}/fd")).unwrap().count() as u64,
             threads: number("Threads:"),
             tasks: tasks(&appliance.page()),
-            memory_kib: number("RssAnon:").saturating_sub(head_kib),
-            disk_kib: state.others.saturating_sub(head_kib),
+            memory_kib: head_kib.map(|head| number("RssAnon:").saturating_sub(head)),
+            disk_kib: head_kib.map(|head| state.others.saturating_sub(head)),
             ledger_kib: state.ledger,
             wal_kib: state.wal,
             spool_kib: sizes(spool).others,
@@ -81,9 +81,9 @@ fn sizes(dir: &Path) -> Sizes {
 }
 
 /// 16 bytes a point.
-fn head_kib(appliance: &Appliance) -> u64 {
-    let told = appliance.try_client().and_then(|mut client| client.get_archive_status().ok());
-    told.and_then(|status| status.head_points).unwrap_or_default() as u64 * 16 / 1024
+fn head_kib(appliance: &Appliance) -> Option<u64> {
+    let status = appliance.try_client()?.get_archive_status().ok()?;
+    Some(status.head_points? as u64 * 16 / 1024)
 }
 
 fn tasks(page: &Path) -> Option<u64> {
@@ -98,14 +98,16 @@ fn tasks(page: &Path) -> Option<u64> {
 }
 
 /// So much an hour, by least squares.
-pub fn slope(held: &[Held], of: impl Fn(&Held) -> u64) -> f64 {
-    let count = held.len() as f64;
-    let hours = |one: &Held| one.at.as_secs_f64() / 3600.0;
-    let of = |one: &Held| of(one) as f64;
-    let (mean_x, mean_y) =
-        (held.iter().map(hours).sum::<f64>() / count, held.iter().map(of).sum::<f64>() / count);
-    let above: f64 = held.iter().map(|one| (hours(one) - mean_x) * (of(one) - mean_y)).sum();
-    let below: f64 = held.iter().map(|one| (hours(one) - mean_x).powi(2)).sum();
+pub fn slope(held: &[Held], of: impl Fn(&Held) -> Option<u64>) -> f64 {
+    let known: Vec<_> = held
+        .iter()
+        .filter_map(|one| Some((one.at.as_secs_f64() / 3600.0, of(one)? as f64)))
+        .collect();
+    let count = known.len() as f64;
+    let mean_x = known.iter().map(|(x, _)| x).sum::<f64>() / count;
+    let mean_y = known.iter().map(|(_, y)| y).sum::<f64>() / count;
+    let above: f64 = known.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
+    let below: f64 = known.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
     above / below
 }
 
