@@ -102,7 +102,8 @@ pub(super) fn is_damage(fault: &sqlite::Error) -> bool {
         source.kind(),
         Kind::InvalidVersion | Kind::DivergentVersion(..) | Kind::RepeatedVersion(..)
     ));
-    is_history || cause(fault).is_some_and(is_damage_of_sqlite)
+    let is_told = matches!(fault, sqlite::Error::Damaged { .. });
+    is_history || is_told || cause(fault).is_some_and(is_damage_of_sqlite)
 }
 
 /// SQLite writes nothing to it. It says the same whether it may not or whether

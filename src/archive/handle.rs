@@ -1,7 +1,6 @@
 //! What other parts hold: an archive that may still be opening, and opens
 //! itself anew when its file is broken.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -282,15 +281,7 @@ impl Archive {
 
     fn open_file(&self, now: i64) -> Result<Store, sqlite::Error> {
         let Shared { path, plan, stopping, .. } = &*self.0;
-        // refinery panics where a flipped bit is in its own table.
-        let open = AssertUnwindSafe(|| Store::open(path, plan, stopping, now));
-        catch_unwind(open).unwrap_or_else(|_| {
-            let source = rusqlite::Error::SqliteFailure(
-                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
-                Some("the history of its schema cannot be read".to_owned()),
-            );
-            Err(sqlite::Error::Open { path: path.clone(), source })
-        })
+        Store::open(path, plan, stopping, now)
     }
 
     fn with<T>(&self, work: impl FnOnce(&Store) -> Result<T, Error>) -> Result<T, Error> {

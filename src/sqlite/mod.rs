@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 pub use snapshot::{SnapshotFault, examine, snapshot};
 
@@ -70,6 +72,7 @@ impl Database {
                  PRAGMA trusted_schema = OFF; PRAGMA cache_size = -2048;",
             )
             .map_err(open)?;
+        check_history(&connection, path)?;
         migrations.set_grouped(true).run(&mut connection).map_err(|source| {
             match source.kind() {
                 refinery::error::Kind::MissingVersion(_) => Error::Newer { path: path.to_owned() },
@@ -136,6 +139,25 @@ impl Database {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// refinery takes for granted that it can read its own table, and panics where a
+/// time or a checksum is none.
+fn check_history(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let history = "SELECT applied_on, checksum FROM refinery_schema_history";
+    // Where there is none yet, or SQLite cannot read it, refinery finds the same.
+    let Ok(mut history) = connection.prepare(history) else { return Ok(()) };
+    let read = |row: &rusqlite::Row| Ok((row.get(0)?, row.get(1)?));
+    let rows: rusqlite::Result<Vec<(String, String)>> =
+        history.query_map([], read).and_then(Iterator::collect);
+    let is_read = |(time, checksum): &(String, String)| {
+        OffsetDateTime::parse(time, &Rfc3339).is_ok() && checksum.parse::<u64>().is_ok()
+    };
+    if rows.unwrap_or_default().iter().all(is_read) {
+        return Ok(());
+    }
+    let found = "the history of its schema cannot be read".to_owned();
+    Err(Error::Damaged { path: path.to_owned(), found })
 }
 
 fn cannot_open(path: &Path, source: rusqlite::Error) -> Error {
