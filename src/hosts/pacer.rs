@@ -44,7 +44,13 @@ struct Due {
 struct Flight {
     asked: Instant,
     before: Option<i64>,
+    /// When it was last seen not to have come.
+    looked: Instant,
 }
+
+/// Looks come twice a second. Where one came later than this, it was we who were
+/// held up (stopped, or moved to another machine), and not Nagios.
+const MISSED_LOOK: Duration = Duration::from_secs(2);
 
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const MAX_RETRY: Duration = Duration::from_secs(5);
@@ -92,13 +98,16 @@ impl Pacer {
     /// names has read it. Where the clock was set back, two starts since then
     /// prove it as well: the second began after the first was seen.
     pub(super) fn observe(&mut self, now: Instant, program_start: Option<i64>) -> bool {
-        let Some(start) = program_start else { return false };
-        if let Some(flight) = &self.flight
-            && flight.before != Some(start)
-        {
-            self.last_took = Some(now.saturating_duration_since(flight.asked));
-            self.flight = None;
+        if let Some(flight) = &mut self.flight {
+            if program_start.is_none_or(|start| flight.before == Some(start)) {
+                flight.looked = now;
+            } else {
+                let seen = now.min(flight.looked + MISSED_LOOK);
+                self.last_took = Some(seen.saturating_duration_since(flight.asked));
+                self.flight = None;
+            }
         }
+        let Some(start) = program_start else { return false };
         let Some(due) = &mut self.due else { return false };
         if due.seen.is_some_and(|seen| seen != start) {
             due.starts_since += 1;
@@ -134,7 +143,7 @@ impl Pacer {
 
     /// The command is in Nagios's FIFO.
     pub(super) fn asked(&mut self, now: Instant, program_start: Option<i64>) {
-        self.flight = Some(Flight { asked: now, before: program_start });
+        self.flight = Some(Flight { asked: now, before: program_start, looked: now });
         self.last_asked = Some(now);
         self.retry_at = None;
         self.retry_delay = FIRST_RETRY;
@@ -165,11 +174,17 @@ impl Pacer {
 
     /// Restarts that take long are asked for less often: no checks run in one.
     fn interval(&self) -> Duration {
-        self.min_interval.max(self.last_took.unwrap_or_default() * 5)
+        self.min_interval.max(self.pace())
     }
 
     fn confirm_within(&self) -> Duration {
-        self.confirm_timeout.max(self.last_took.unwrap_or_default() * 5)
+        self.confirm_timeout.max(self.pace())
+    }
+
+    /// What took longer than the time to confirm was a Nagios that hung; the
+    /// next change is not to wait for that, and ever longer.
+    fn pace(&self) -> Duration {
+        self.last_took.unwrap_or_default().min(self.confirm_timeout) * 5
     }
 }
 
@@ -287,9 +302,41 @@ mod tests {
         let mut pacer = Pacer::new(INTERVAL, CONFIRM);
         pacer.swapped(wall(100), Some(50));
         pacer.asked(t0, Some(50));
-        assert!(pacer.observe(after(t0, 20_000), Some(119)));
+        restarts_after(&mut pacer, t0, 20_000, 119);
         pacer.swapped(wall(130), Some(119));
         assert!(matches!(pacer.next(after(t0, 99_000)), Step::Watch(_)));
         assert_eq!(pacer.next(after(t0, 100_000)), Step::Ask);
+    }
+
+    /// Looked at all the time, it has restarted after so long.
+    fn restarts_after(pacer: &mut Pacer, asked: Instant, millis: u64, start: i64) {
+        for look in (0..millis).step_by(500) {
+            assert!(!pacer.observe(after(asked, look), Some(50)));
+        }
+        assert!(pacer.observe(after(asked, millis), Some(start)));
+    }
+
+    #[test]
+    fn while_we_stood_still_nagios_was_not_slow() {
+        let t0 = Instant::now();
+        let mut pacer = Pacer::new(INTERVAL, CONFIRM);
+        pacer.swapped(wall(100), Some(50));
+        pacer.asked(t0, Some(50));
+        assert!(!pacer.observe(after(t0, 500), Some(50)));
+        assert!(pacer.observe(after(t0, 180_000), Some(102)));
+        assert_eq!(pacer.last_took(), Some(Duration::from_millis(2_500)));
+        pacer.swapped(wall(281), Some(102));
+        assert_eq!(pacer.next(after(t0, 181_000)), Step::Ask);
+    }
+
+    #[test]
+    fn a_nagios_that_hung_holds_up_no_later_change_for_longer_and_longer() {
+        let t0 = Instant::now();
+        let mut pacer = Pacer::new(INTERVAL, CONFIRM);
+        pacer.swapped(wall(100), Some(50));
+        pacer.asked(t0, Some(50));
+        restarts_after(&mut pacer, t0, 290_000, 391);
+        pacer.swapped(wall(400), Some(391));
+        assert_eq!(pacer.next(after(t0, 300_000)), Step::Ask);
     }
 }
