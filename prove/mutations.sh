@@ -1,7 +1,7 @@
 #!/bin/bash
 # Takes one thing away at a time (a sync, a check, an order: prove/mutations/),
 # runs the test that ought to see it, and expects red: the test fails and says
-# what the patch's line "Sees:" has, so that no other fault is taken for it.
+# what a line "Sees:" of the patch has, so that no other fault is taken for it.
 # With names: only these. Prints a table, and fails where a test stays green or
 # is red for another reason.
 #
