@@ -53,7 +53,7 @@ pub fn is_mutant(name: &str) -> bool {
 }
 RUST
 for patch in prove/mutations/*.patch; do
-  patch --quiet --no-backup-if-mismatch --strip 1 --directory "$tree/src" < "$patch"
+  patch --quiet --fuzz 0 --no-backup-if-mismatch --strip 1 --directory "$tree/src" < "$patch"
 done
 # By its old time a file that was mutated before would seem to be built.
 touch "$tree/src/src/lib.rs"

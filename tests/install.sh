@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(
-  binutils ca-certificates curl gcc iproute2 iputils-ping libc6-dev python3 python3-venv util-linux
+  binutils ca-certificates curl gcc iproute2 iputils-ping libc6-dev patch python3 python3-venv util-linux
   nagios4-core nagios4-common monitoring-plugins-basic
   nagios-nrpe-server nagios-nrpe-plugin
   graphite-carbon graphite-web gunicorn
