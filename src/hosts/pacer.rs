@@ -42,9 +42,9 @@ struct Due {
 /// A restart that was asked for.
 #[derive(Clone, Debug)]
 struct Flight {
+    /// Later by the time for which nobody could look.
     asked: Instant,
     before: Option<i64>,
-    /// When it was last seen not to have come.
     looked: Instant,
 }
 
@@ -99,11 +99,10 @@ impl Pacer {
     /// prove it as well: the second began after the first was seen.
     pub(super) fn observe(&mut self, now: Instant, program_start: Option<i64>) -> bool {
         if let Some(flight) = &mut self.flight {
-            if program_start.is_none_or(|start| flight.before == Some(start)) {
-                flight.looked = now;
-            } else {
-                let seen = now.min(flight.looked + MISSED_LOOK);
-                self.last_took = Some(seen.saturating_duration_since(flight.asked));
+            flight.asked += now.saturating_duration_since(flight.looked + MISSED_LOOK);
+            flight.looked = now;
+            if program_start.is_some_and(|start| flight.before != Some(start)) {
+                self.last_took = Some(now.saturating_duration_since(flight.asked));
                 self.flight = None;
             }
         }
@@ -327,6 +326,12 @@ mod tests {
         assert_eq!(pacer.last_took(), Some(Duration::from_millis(2_500)));
         pacer.swapped(wall(281), Some(102));
         assert_eq!(pacer.next(after(t0, 181_000)), Step::Ask);
+
+        // Nagios stood still with us: it is not hanging.
+        let t1 = after(t0, 181_000);
+        pacer.asked(t1, Some(102));
+        assert!(!pacer.observe(after(t1, 180_000), Some(102)));
+        assert!(matches!(pacer.next(after(t1, 180_000)), Step::Watch(_)));
     }
 
     #[test]
