@@ -63,6 +63,7 @@ cited() {
 
 fuzz() {
   local target=$1 began=$SECONDS runs crashes found=target/prove/found/$1
+  local said=$kept/fuzz-$target.log
   printf '== cargo fuzz run %s\n' "$target"
   mkdir -p "$found"
   # What is found new goes to the first directory; the second only seeds. No
@@ -70,15 +71,14 @@ fuzz() {
   # one libFuzzer cannot limit an allocation, so that fuzz/src/bound.rs does.
   $CARGO +nightly fuzz run "${FUZZ_BUILD[@]}" "$target" "$found" "fuzz/corpus/$target" -- \
     -max_total_time="$FUZZ_SECONDS" -timeout=5 -rss_limit_mb=512 -max_len=65536 \
-    > "$log.one" 2>&1 || failed=1
-  cat "$log.one" >> "$log"
-  runs=$(grep -aoP 'Done \K\d+(?= runs)' "$log.one" || true)
-  crashes=$(grep -acP '^SUMMARY: libFuzzer' "$log.one" || true)
+    > "$said" 2>&1 || touch "$log.red"
+  runs=$(grep -aoP 'Done \K\d+(?= runs)' "$said" || true)
+  crashes=$(grep -acP '^SUMMARY: libFuzzer' "$said" || true)
   printf 'T-D\tcargo-fuzz %s\t%s\t%s\t%s\t%s\n' "$target" "${runs:-0}" "${runs:-0}" \
     "$crashes" "$((SECONDS - began))" | tee -a "$rows"
   # The input for which most of what may be held was held.
-  grep -aP '^MEMORY\t' "$log.one" | tail -n 1 || true
-  [ -n "$runs" ] || failed=1
+  printf '%s: %s\n' "$target" "$(grep -aP '^MEMORY\t' "$said" | tail -n 1)"
+  [ -n "$runs" ] || touch "$log.red"
 }
 
 # One check of cargo-deny: points are the crates that it looks at.
@@ -105,9 +105,15 @@ case $part in
   c) rows_of --test prove -- errors:: ;;
   d)
     $CARGO fuzz --version > /dev/null 2>&1 || $CARGO install --locked cargo-fuzz
+    $CARGO +nightly fuzz build "${FUZZ_BUILD[@]}" >> "$log" 2>&1
+    rm -f "$log.red"
+    # One on each processor.
     for target in fuzz/fuzz_targets/*.rs; do
-      fuzz "$(basename "$target" .rs)"
+      while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do sleep 1; done
+      fuzz "$(basename "$target" .rs)" &
     done
+    wait
+    [ ! -e "$log.red" ] || failed=1
     rows_of --test nagios_real -- twenty_thousand
     rows_of --test prove -- flips::
     cited T-D hostile
