@@ -1,7 +1,9 @@
 //! Puts back what setup has changed, and nothing that others changed since.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
+use crate::disk;
 use crate::nagios::Config;
 
 use super::apply::prove_the_way;
@@ -25,7 +27,9 @@ pub async fn undo(nagios: &Config, journal: &mut Journal) -> Result<Undone, Erro
     let mut edits: Vec<Edit> = Vec::new();
     let mut settled = Vec::new();
     let mut main_stays = false;
+    let mut staged = Vec::new();
     for record in journal.records().iter().rev() {
+        staged.push(disk::staged_name(&record.path));
         let now = read(&record.path)?;
         let before = journal.before(record)?;
         if now == before {
@@ -56,6 +60,9 @@ pub async fn undo(nagios: &Config, journal: &mut Journal) -> Result<Undone, Erro
     for path in settled {
         journal.forget(&path)?;
     }
+    for path in staged {
+        drop_staged(&path)?;
+    }
     // What others keep in a directory of ours keeps the directory.
     for path in journal.directories().to_vec().into_iter().rev() {
         if std::fs::remove_dir(&path).is_ok() || !path.exists() {
@@ -63,6 +70,17 @@ pub async fn undo(nagios: &Config, journal: &mut Journal) -> Result<Undone, Erro
         }
     }
     Ok(undone)
+}
+
+/// What a setup that was killed had yet to put in a file's place. It would keep
+/// the directory.
+fn drop_staged(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(fault) if fault.kind() != io::ErrorKind::NotFound => {
+            Err(Error::Write { path: path.to_owned(), source: fault })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Rendered hosts need the templates: where those go, they go first. The
