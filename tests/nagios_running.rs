@@ -45,6 +45,21 @@ async fn a_running_nagios_proves_what_it_read() {
     }
 }
 
+/// Nagios's command worker has the FIFO open a little longer than Nagios itself.
+fn wait_unread(rig: &rig::Nagios) {
+    wait_until("the command worker's end", || {
+        matches!(
+            nix::fcntl::open(
+                &rig.fifo(),
+                nix::fcntl::OFlag::O_WRONLY | nix::fcntl::OFlag::O_NONBLOCK,
+                nix::sys::stat::Mode::empty()
+            ),
+            Err(nix::errno::Errno::ENXIO)
+        )
+        .then_some(())
+    });
+}
+
 #[tokio::test]
 async fn commands_find_every_state_of_the_fifo() {
     let mut rig = rig::Nagios::start_new(Settings::default());
@@ -68,6 +83,7 @@ async fn commands_find_every_state_of_the_fifo() {
     drop(deaf);
 
     rig.stop();
+    wait_unread(&rig);
     let outcome = part.request_restart().await;
     assert!(matches!(outcome, Err(CommandError::NoReader(_))), "{outcome:?}");
     fs::remove_file(rig.fifo()).unwrap();
@@ -108,17 +124,7 @@ async fn the_fate_of_nagios_is_told() {
         other => panic!("{other:?}"),
     }
     assert_eq!(part.program_status().await.unwrap(), None);
-    wait_until("the command worker's end", || {
-        matches!(
-            nix::fcntl::open(
-                &rig.fifo(),
-                nix::fcntl::OFlag::O_WRONLY | nix::fcntl::OFlag::O_NONBLOCK,
-                nix::sys::stat::Mode::empty()
-            ),
-            Err(nix::errno::Errno::ENXIO)
-        )
-        .then_some(())
-    });
+    wait_unread(&rig);
     part.restore_last_good().await.unwrap().unwrap();
 
     rig.start();
