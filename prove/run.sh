@@ -105,7 +105,7 @@ case $part in
   c) rows_of --test prove -- errors:: ;;
   d)
     $CARGO fuzz --version > /dev/null 2>&1 || $CARGO install --locked cargo-fuzz
-    $CARGO +nightly fuzz build "${FUZZ_BUILD[@]}" >> "$log" 2>&1
+    $CARGO +nightly fuzz build "${FUZZ_BUILD[@]}" >> "$log" 2>&1 || failed=1
     rm -f "$log.red"
     # One on each processor.
     for target in fuzz/fuzz_targets/*.rs; do
@@ -113,6 +113,7 @@ case $part in
       fuzz "$(basename "$target" .rs)" &
     done
     wait
+    cat "$kept"/fuzz-*.log >> "$log"
     [ ! -e "$log.red" ] || failed=1
     rows_of --test nagios_real -- twenty_thousand
     rows_of --test prove -- flips::

@@ -52,6 +52,10 @@ pub async fn undo(nagios: &Config, journal: &mut Journal) -> Result<Undone, Erro
     }
     hosts_file(nagios, &mut edits)?;
     prove_the_way(&edits, nagios, journal).await?;
+    // While the journal still knows the files that they belong to.
+    for path in staged {
+        drop_staged(&path)?;
+    }
     for edit in &edits {
         put(edit)?;
         journal.forget(&edit.path)?;
@@ -59,9 +63,6 @@ pub async fn undo(nagios: &Config, journal: &mut Journal) -> Result<Undone, Erro
     }
     for path in settled {
         journal.forget(&path)?;
-    }
-    for path in staged {
-        drop_staged(&path)?;
     }
     // What others keep in a directory of ours keeps the directory.
     for path in journal.directories().to_vec().into_iter().rev() {

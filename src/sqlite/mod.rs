@@ -147,17 +147,16 @@ fn check_history(connection: &Connection, path: &Path) -> Result<(), Error> {
     let history = "SELECT applied_on, checksum FROM refinery_schema_history";
     // Where there is none yet, or SQLite cannot read it, refinery finds the same.
     let Ok(mut history) = connection.prepare(history) else { return Ok(()) };
-    let read = |row: &rusqlite::Row| Ok((row.get(0)?, row.get(1)?));
-    let rows: rusqlite::Result<Vec<(String, String)>> =
-        history.query_map([], read).and_then(Iterator::collect);
-    let is_read = |(time, checksum): &(String, String)| {
-        OffsetDateTime::parse(time, &Rfc3339).is_ok() && checksum.parse::<u64>().is_ok()
-    };
-    if rows.unwrap_or_default().iter().all(is_read) {
-        return Ok(());
+    let Ok(mut rows) = history.query([]) else { return Ok(()) };
+    let is_time = |text: String| OffsetDateTime::parse(&text, &Rfc3339).is_ok();
+    let is_checksum = |text: String| text.parse::<u64>().is_ok();
+    while let Ok(Some(row)) = rows.next() {
+        if !(row.get(0).is_ok_and(is_time) && row.get(1).is_ok_and(is_checksum)) {
+            let found = "the history of its schema cannot be read".to_owned();
+            return Err(Error::Damaged { path: path.to_owned(), found });
+        }
     }
-    let found = "the history of its schema cannot be read".to_owned();
-    Err(Error::Damaged { path: path.to_owned(), found })
+    Ok(())
 }
 
 fn cannot_open(path: &Path, source: rusqlite::Error) -> Error {
